@@ -1,0 +1,50 @@
+# Two commands for a newcomer: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test check format kafka bench clean
+
+help: ## Show what can be made
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.installed ## Run about 1,800 real tasks on the embedded log, and show what can be asked of it
+	$(BIN)/eventresults demo
+
+test: $(VENV)/.developing ## Run every test, on a real Apache Kafka (needs Java 17+ and Maven)
+	$(BIN)/python -m tests.support.kafka install
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.developing ## Lint, types, layers, dependencies
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
+
+format: $(VENV)/.developing ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+kafka: $(VENV)/.developing ## Run a Kafka broker in the foreground, for trying things
+	$(BIN)/python -m tests.support.kafka run
+
+bench: $(VENV)/.developing ## Measure; prints the machine's facts and the figures
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove what was built here
+	rm -rf $(VENV) .cache build dist *.egg-info
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "eventresults needs Python 3.11 or later: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.developing: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[confluent]' --group dev
+	@touch $@ $(VENV)/.installed

@@ -1,0 +1,1 @@
+"""What the tests run against: real systems, started and stopped by the tests."""
