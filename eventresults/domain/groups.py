@@ -1,0 +1,121 @@
+"""The fold of a group: saved results, and the count of a chord's parts. Pure and total, like the fold of a task.
+
+A group expires by the last `result_expires` that one of its facts carried, counted from that fact's log time (0: never); facts that carry
+none leave the date as it is, and a group that never had one never expires. An observed fact adds to the history of a living group,
+and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Final, assert_never
+
+from eventresults.domain.events import (
+    GroupDispatched,
+    GroupDispatching,
+    GroupForgotten,
+    GroupPart,
+    GroupSaved,
+    GroupSized,
+    UnknownEvent,
+)
+from eventresults.domain.lives import Fields, closed, continued, expiry, known, mark_of, opened
+from eventresults.domain.meta import GroupMeta
+from eventresults.domain.position import Position
+
+#: The facts that change what is known of a group.
+Deciding = GroupSaved | GroupSized | GroupPart | GroupDispatching | GroupDispatched
+#: Whatever may stand under a group's key.
+GroupKind = Deciding | GroupForgotten | UnknownEvent
+
+_OPENS_NOTHING: Final = (GroupForgotten, UnknownEvent)
+_NEWBORN: Final = GroupMeta(group_id="")
+
+
+def apply_group(meta: GroupMeta | None, event: GroupKind, at: Position, log_time: int) -> GroupMeta | None:
+    """What is known of a group after one more fact. `log_time` is in milliseconds.
+
+    Returns `meta` itself (the same object, or None) exactly when the fact is dropped, for which `reason_dropped` has the reason: such
+    a fact enters no history. Otherwise a new object whose `last_offset` is the fact's own.
+    """
+    mark = mark_of(event.event_id)
+    if meta is not None and known(meta, mark, at):
+        return meta
+    before = None if meta is None or meta.expired(log_time) else meta
+    if before is None or before.phase == "forgotten":
+        if event.observed or isinstance(event, _OPENS_NOTHING):
+            return meta
+        fields = opened(meta, mark, at, log_time)
+        fields["group_id"] = event.subject
+        before = _NEWBORN
+    else:
+        fields = continued(before, mark, at, log_time)
+
+    if event.observed or isinstance(event, UnknownEvent):
+        return GroupMeta.sparse(fields)
+    if isinstance(event, GroupForgotten):
+        return GroupMeta.sparse({**closed(fields), "group_id": event.group_id})
+    _decide(before, event, fields, at.offset, log_time)
+    return GroupMeta.sparse(fields)
+
+
+def part_key(task_id: str, group_index: int | None) -> str:
+    """The key of one part in `GroupMeta.parts`: `task_id/group_index`, with nothing behind the slash when the index is unknown."""
+    return f"{task_id}/" if group_index is None else f"{task_id}/{group_index}"
+
+
+def _decide(before: GroupMeta, event: Deciding, fields: Fields, offset: int, log_time: int) -> None:
+    if event.result_expires is not None:
+        fields["expires_at"] = expiry(log_time, event.result_expires)
+    match event:
+        case GroupPart():
+            _count(before, event, fields, offset)
+        case GroupSaved():
+            fields["results"] = event.results
+        case GroupSized():
+            _size(before, event, fields, offset)
+        case GroupDispatching():
+            _claim(before, event, fields)
+        case GroupDispatched():
+            fields["dispatched"] = event.body_id or ""
+            fields.pop("claim", None)
+        case _:
+            assert_never(event)
+
+
+def _count(before: GroupMeta, event: GroupPart, fields: Fields, offset: int) -> None:
+    """The first word about a part is the one that counts."""
+    key = part_key(event.task_id, event.group_index)
+    parts = before.parts or {}
+    if key in parts:
+        return
+    fields["parts"] = {**parts, key: [event.state, event.result]}
+    if before.completed_by is None and before.size is not None and len(parts) + 1 >= before.size:
+        fields["completed_by"] = offset
+
+
+def _size(before: GroupMeta, event: GroupSized, fields: Fields, offset: int) -> None:
+    """Learn the size; once the body of a run was sent, a size opens the next run."""
+    parts = before.parts or {}
+    if before.dispatched is not None:
+        fields["run"] = before.run + 1
+        for name in ("parts", "completed_by", "claim", "dispatched", "body", "structure"):
+            fields.pop(name, None)
+        parts = {}
+    fields["size"] = event.size
+    if event.body is not None:
+        fields["body"] = event.body
+    if event.structure is not None:
+        fields["structure"] = event.structure
+    if len(parts) < event.size:
+        fields.pop("completed_by", None)
+    elif fields.get("completed_by") is None:
+        fields["completed_by"] = offset
+
+
+def _claim(before: GroupMeta, event: GroupDispatching, fields: Fields) -> None:
+    """The body belongs to one claimant at a time, and to nobody once it was sent."""
+    if before.dispatched is not None:
+        return
+    held = before.claim
+    if held is None or held["until"] <= event.time or held["by"] == event.by:
+        fields["claim"] = {"by": event.by, "body_id": event.body_id, "until": event.until}

@@ -1,0 +1,169 @@
+"""Every error that eventresults raises.
+
+    EventResultsError
+    ├── ResultTimeout (TimeoutError)      a wait ended before the task did
+    ├── IncompleteStream                  a result tree was walked before it was complete
+    ├── WouldBlock (RuntimeError)         get() inside a task could deadlock its workers
+    ├── RemoteTaskError                   a task failed with an exception this process cannot rebuild
+    ├── TaskRevokedError                  the task was revoked
+    ├── WorkerLostError                   the process that ran a task ended under it
+    ├── MaxRetriesExceededError           a task asked for one more attempt than it may have
+    ├── NotPicklable (TypeError)          a task cannot travel to a process, or its outcome back
+    ├── Closed                            the tracker (or a part of it) was closed
+    ├── InvalidTaskId (ValueError)        an id is not 1 to 1,024 bytes of UTF-8
+    ├── ConfigError (ValueError)          a setting, a URL or a missing extra
+    ├── LogError
+    │   ├── LogUnavailable                the log cannot be reached, or refused us
+    │   ├── AppendTimeout                 a fact was not accepted in time
+    │   ├── ValueTooLarge                 a fact is over max_value_bytes
+    │   ├── ValueNotEncodable (TypeError) no rule turns a value into JSON
+    │   ├── EventCorrupt                  bytes that are no event of ours
+    │   └── TopicMisconfigured            a topic that is missing, or lacks a setting we rely on
+    └── ViewError
+        ├── ViewLocked                    another process owns the view
+        ├── ViewCorrupt                   a shard cannot be read
+        ├── ViewStale                     an answer new enough could not be had in time
+        ├── ViewUnavailable               nobody serves the view
+        └── NotOwner                      this process does not own that shard
+
+An error says in its message what to do next and carries its facts as attributes (`error.facts` holds them all).
+Every error pickles. No message and no fact holds a password.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class EventResultsError(Exception):
+    """The root: `except EventResultsError` catches whatever this library raises on its own account."""
+
+    def __init__(self, message: str = "", **facts: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.facts = facts
+        for name, value in facts.items():
+            setattr(self, name, value)
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.facts)
+
+
+def _rebuild(cls: type[EventResultsError], message: str, facts: dict[str, Any]) -> EventResultsError:
+    return cls(message, **facts)
+
+
+class ResultTimeout(EventResultsError, TimeoutError):
+    """The wait for a result ended first; the task itself goes on.
+
+    Attributes: `task_id`, `timeout` (seconds), where known `state` (the last state seen).
+    """
+
+
+class IncompleteStream(EventResultsError):
+    """A tree of results was walked while a task of it was unfinished. Attribute: `task_id`."""
+
+
+class WouldBlock(EventResultsError, RuntimeError):
+    """`get()` was called inside a task, where waiting for another task can deadlock all workers."""
+
+
+class RemoteTaskError(EventResultsError):
+    """A task failed with an exception whose class is not imported here, or is no `Exception`.
+
+    Attributes: `type` (class name), `module`, `args_` (the exception's arguments), `remote_message` (its text).
+    """
+
+
+class TaskRevokedError(EventResultsError):
+    """The task was revoked. Attributes: `task_id`, `reason`, `terminated`, `signal`."""
+
+
+class WorkerLostError(EventResultsError):
+    """The process that ran the task ended under it, or never got ready.
+
+    Attributes: `task_id`, `pid`, `exitcode` (-9: killed by SIGKILL).
+    """
+
+
+class MaxRetriesExceededError(EventResultsError):
+    """A task asked for another attempt, without an error, after its last one. Attributes: `task_id`, `attempts`."""
+
+
+class NotPicklable(EventResultsError, TypeError):
+    """A task cannot travel to a process, or what it returned cannot travel back. Attributes: `what`, `reason`."""
+
+
+class Closed(EventResultsError):
+    """The tracker, recorder, log or view was closed: what was pending cannot go on. Attribute: `what`."""
+
+
+class InvalidTaskId(EventResultsError, ValueError):
+    """A task or group id that is not 1 to 1,024 bytes of UTF-8. Attribute: `task_id` (cut to 64 characters)."""
+
+
+class ConfigError(EventResultsError, ValueError):
+    """A setting cannot be used. Attributes: `setting`, where it applies, and `source` (where it came from)."""
+
+
+class LogError(EventResultsError):
+    """Something about the log."""
+
+
+class LogUnavailable(LogError):
+    """The log cannot be reached or refused us. Attributes: `url` (password masked), `reason`."""
+
+
+class AppendTimeout(LogError):
+    """A fact was not accepted within the append timeout; it may or may not be in the log.
+
+    Append it again with the same `event_id`: the fold counts it once. Attributes: `task_id` or `key`, `timeout` (seconds).
+    """
+
+
+class ValueTooLarge(LogError):
+    """A fact is larger than `max_value_bytes`. Attributes: `size`, `limit` (bytes), `task_id`."""
+
+
+class ValueNotEncodable(LogError, TypeError):
+    """No rule of the codec turns this value into JSON. Attributes: `path` (where in the value), `type_name`."""
+
+
+class EventCorrupt(LogError):
+    """Bytes that do not parse as an event. Attributes: `reason`, and where known `partition`, `offset`."""
+
+
+class TopicMisconfigured(LogError):
+    """The topic is missing, or a setting of it would lose or reorder facts. Attributes: `topic`, `problems`."""
+
+    problems: list[str]
+
+
+class ViewError(EventResultsError):
+    """Something about the view."""
+
+
+class ViewLocked(ViewError):
+    """Another process owns this view. Attributes: `path`, `pid` (of the owner, where known)."""
+
+
+class ViewCorrupt(ViewError):
+    """A shard of the view cannot be read; the log can rebuild it. Attributes: `path`, `reason`."""
+
+
+class ViewStale(ViewError):
+    """The view could not be brought as far as the read asked for.
+
+    Attributes: `partition`, `position` (next offset to fold), `end` (the log's end), `lag` (records), `eta` (seconds or None), `reason`.
+    """
+
+
+class ViewUnavailable(ViewError):
+    """Nobody serves the view. Attribute: `services` (the addresses tried)."""
+
+
+class NotOwner(ViewError):
+    """This process does not own that shard. Attributes: `partition`, `owner` (address or None)."""
