@@ -1,0 +1,1 @@
+"""The log: where facts are appended, and read back in order."""

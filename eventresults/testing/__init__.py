@@ -1,0 +1,1 @@
+"""Contract suites and builders for authors of logs and views."""
