@@ -1,0 +1,1 @@
+"""The view: what the log adds up to, ready to be read."""

@@ -1,0 +1,128 @@
+"""What a view is made of: a `Store` of bytes per partition, and the `ViewReader` that callers ask.
+
+A Store knows nothing of tasks and never waits. A ViewReader knows nothing of logs. `eventresults.view.live` makes one of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+from eventresults.domain.events import TaskEvent, UnknownEvent
+from eventresults.domain.meta import GroupMeta, TaskMeta
+from eventresults.domain.position import Position
+
+#: How new an answer must be: "default" (a SUCCESS at once, all else linearizable), "latest" (always ask the log's end),
+#: "applied" (what is there), or a position that the view must have folded.
+Freshness = Literal["default", "latest", "applied"] | Position
+
+
+class Store(Protocol):
+    """The bytes of one shard: an ordered map with atomic batches. Reads may come from any thread, commits from one."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of one key; None when it is not there."""
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of many keys, in their order."""
+
+    def scan(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Rows with start <= key < stop in key order, or backwards. Closing the iterator early is cheap."""
+
+    def commit(self, puts: Mapping[bytes, bytes], deletes: Iterable[bytes] = ()) -> None:
+        """Apply the deletes and then the puts, all or nothing, also across a crash of this process. Raises `ViewError`."""
+
+    def size(self) -> int:
+        """About how many bytes it takes."""
+
+    def close(self) -> None:
+        """Idempotent; a later call to the others raises `Closed`."""
+
+
+class Fact(NamedTuple):
+    """One fact as history tells it."""
+
+    position: Position
+    log_time: int
+    event: TaskEvent | UnknownEvent
+
+
+class Change(NamedTuple):
+    """One fact that was folded just now, and the state after it (None: the life ended). Published in log order.
+
+    `fact.event` is there already decoded; `meta` is a `GroupMeta` for a group's fact.
+    """
+
+    subject: str
+    fact: Fact
+    meta: TaskMeta | GroupMeta | None
+
+
+class TaskPage(NamedTuple):
+    """One page of tasks, newest first. `cursor` continues it; None: that was the end. A short page with a cursor is not the end."""
+
+    items: list[TaskMeta]
+    cursor: str | None
+
+
+class Subscription(Protocol):
+    """A live stream of changes of some ids."""
+
+    def close(self) -> None:
+        """Stop it. Never blocks; idempotent; safe in `__del__`."""
+
+
+class Listener(Protocol):
+    """Called with every change of the ids it subscribed to. Must return at once: it runs on the projector's thread."""
+
+    def __call__(self, change: Change, /) -> None:
+        """Take one change (enqueue it; never run user code here)."""
+
+
+class ViewReader(Protocol):
+    """What a caller may ask of a view, whoever holds it. Safe to call from many threads.
+
+    Every method that takes `freshness` and `timeout` raises `ViewStale` when an answer that new could not be had within `timeout`
+    seconds (None: the `read_timeout` setting), and `Closed` once the view is closed. Forgotten, expired and merely requested ids
+    read as None.
+    """
+
+    def get(self, task_id: str, *, freshness: Freshness = "default", timeout: float | None = None) -> TaskMeta | None:
+        """What is known of one task."""
+
+    def get_many(
+        self, task_ids: Sequence[str], *, freshness: Freshness = "default", timeout: float | None = None
+    ) -> dict[str, TaskMeta | None]:
+        """What is known of many, by id: one question to the log for all of them."""
+
+    def group(self, group_id: str, *, freshness: Freshness = "default", timeout: float | None = None) -> GroupMeta | None:
+        """What is known of one group."""
+
+    def history(self, subject: str, *, freshness: Freshness = "default", timeout: float | None = None) -> list[Fact]:
+        """Every fact of one task or group that the view still holds, oldest first, earlier lives included."""
+
+    def recent(
+        self,
+        *,
+        state: str | None = None,
+        name: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+        freshness: Freshness = "default",
+        timeout: float | None = None,
+    ) -> TaskPage:
+        """Tasks by the log time (ms) of their first fact, since <= time < until, newest first.
+
+        A page reads at most 50,000 index rows. Raises ValueError for a cursor that this method did not make.
+        """
+
+    def subscribe(self, subjects: Iterable[str], listener: Listener) -> Subscription:
+        """From now on call `listener` with every change of these ids. To miss nothing, subscribe first and read second."""
+
+    def open_revokes(self, listener: Listener) -> Subscription:
+        """Call `listener` with every `task-revoke-requested` fact folded from now on, whatever its task."""
+
+    def close(self) -> None:
+        """Idempotent."""

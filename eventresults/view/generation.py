@@ -1,0 +1,216 @@
+"""A view's folder: numbered builds of the view, the name of the one in use, and the lock that makes one process its owner.
+
+    <view>/current              the number of the generation in use: moved by rename, only upwards, only by who holds that generation
+    <view>/<n>/LOCK             held by the owner of generation n; its text is the owner's process id
+    <view>/<n>/<partition>/     one shard
+
+To rebuild is to lock `<n+1>`, fill it and move `current`; whoever still holds `<n>` sees it there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from eventresults.errors import Closed, ViewCorrupt, ViewError, ViewLocked
+from eventresults.view.lock import Busy, OwnerLock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class ViewFolder:
+    """The generations of one view. Every method raises `ViewError` when the disk does not let us; none waits."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path: Final = Path(path)
+
+    def current(self) -> int | None:
+        """The number of the generation in use; None when there is none yet. Cheap: an owner asks before every commit."""
+        file = self.path / "current"
+        with _explained(self.path):
+            try:
+                text = file.read_text("ascii", "replace").strip()
+            except FileNotFoundError:
+                return None
+        if not _is_number(text):
+            message = f"{file} holds {text[:64]!r} instead of a number; remove the folder {self.path}: the log fills it again"
+            raise ViewCorrupt(message, path=str(file), reason="not a number")
+        return int(text)
+
+    def open(self) -> Generation:
+        """Own the generation in use, or an empty first one. Raises `ViewLocked` when somebody does already."""
+        while True:
+            current = self.current()
+            generation = self._lock(current or 1, seen=current)
+            if generation is None:
+                continue
+            if current is None:
+                with generation.closed_on_error():
+                    _empty(generation.path)  # the leftover of a build that was never published
+                    self.publish(generation)
+            return generation
+
+    def next(self) -> Generation:
+        """Own an empty generation above the one in use, to be filled and published. Raises `ViewLocked` when somebody fills it already."""
+        while True:
+            current = self.current()
+            generation = self._lock((current or 0) + 1, seen=current)
+            if generation is None:
+                continue
+            with generation.closed_on_error():
+                _empty(generation.path)  # the leftover of a build that was never published
+            return generation
+
+    def publish(self, generation: Generation) -> None:
+        """Make this the generation in use, durably. Raises `Closed` when it is not held, `ViewError` when a higher one is in use."""
+        if generation.closed:
+            message = f"generation {generation.number} of {self.path} was closed: only who holds it can publish it"
+            raise Closed(message, what=f"generation {generation.number}")
+        now = self.current() or 0
+        if now > generation.number:
+            message = f"generation {generation.number} of {self.path} was overtaken by {now}; open the view again"
+            raise ViewError(message, path=str(self.path), number=generation.number, current=now)
+        # No other process can be here with this number or a higher one: n+1 is locked only while n is in use.
+        written = self.path / f"current.{generation.number}"
+        with _explained(self.path):
+            with written.open("w", encoding="ascii") as file:
+                file.write(f"{generation.number}\n")
+                file.flush()
+                os.fsync(file.fileno())
+            written.replace(self.path / "current")
+            _fsync_folder(self.path)
+
+    def sweep(self) -> list[int]:
+        """Remove every generation that is not in use and that nobody holds; their numbers."""
+        removed = []
+        for number in self._numbers():
+            current = self.current()
+            if number == current:
+                continue
+            try:
+                generation = self._lock(number, seen=current)
+            except ViewLocked:
+                continue
+            if generation is None:
+                continue
+            try:
+                _remove(generation.path)
+            finally:
+                generation.close()
+            removed.append(number)
+        return removed
+
+    def _numbers(self) -> list[int]:
+        with _explained(self.path):
+            try:
+                return sorted(int(entry.name) for entry in self.path.iterdir() if _is_number(entry.name))
+            except FileNotFoundError:
+                return []
+
+    def _lock(self, number: int, *, seen: int | None) -> Generation | None:
+        """Hold generation `number`; None when `current` is no longer what was seen: then it may not be the one to hold."""
+        path = self.path / str(number)
+        with _explained(self.path):
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.mkdir(mode=0o700, exist_ok=True)
+            try:
+                lock = OwnerLock.take(path / "LOCK")
+            except FileNotFoundError:  # swept between the two steps
+                return None
+            except Busy as busy:
+                if self.current() != seen:
+                    return None
+                raise _locked(self.path, busy.pid) from None
+        if lock is None:
+            return None
+        if self.current() != seen:
+            lock.release()
+            return None
+        return Generation(number, path, lock)
+
+
+class Generation:
+    """One build of the view, held by this process until `close()`, or its end, or its `kill -9`. A forked child does not hold it."""
+
+    def __init__(self, number: int, path: Path, lock: OwnerLock) -> None:
+        self.number: Final = number
+        self.path: Final = path
+        self._lock = lock
+
+    def shard_path(self, partition: int) -> Path:
+        """The folder of one partition's shard."""
+        return self.path / str(partition)
+
+    @property
+    def closed(self) -> bool:
+        """Whether this process no longer holds it."""
+        return self._lock.released
+
+    @contextmanager
+    def closed_on_error(self) -> Iterator[None]:
+        """Close it if the block raises: nobody would know of it otherwise."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let others own it. Idempotent."""
+        self._lock.release()
+
+
+def _locked(view: Path, pid: int | None) -> ViewLocked:
+    who = "this process" if pid == os.getpid() else "another process" if pid is None else f"another process (pid {pid})"
+    message = f"{who} has the view {view} open; close it there, choose another folder with view=, or let that process answer reads"
+    return ViewLocked(message, path=str(view), pid=pid)
+
+
+def _is_number(text: str) -> bool:
+    return len(text) < 19 and text.isascii() and text.isdigit() and not text.startswith("0")
+
+
+def _empty(folder: Path) -> None:
+    """Remove all but the LOCK, by which we hold it."""
+    with _explained(folder):
+        for entry in folder.iterdir():
+            if entry.name == "LOCK":
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+
+def _remove(folder: Path) -> None:
+    _empty(folder)
+    with _explained(folder):
+        (folder / "LOCK").unlink()
+        try:
+            folder.rmdir()
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # somebody came to lock it: they see where `current` is
+                raise
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        message = f"cannot use the view folder {path}: {reason}; make it writable and see to free space, or choose another with view="
+        raise ViewError(message, path=str(path), reason=reason) from error
