@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import msgspec
-from pydantic_core import from_json
+from pydantic_core import ValidationError, from_json
 
 from eventresults.codec import foreign
 from eventresults.codec.foreign import Decoded, Unreadable
@@ -24,7 +24,7 @@ from eventresults.codec.shapes import PAYLOADS, SHAPES, TIMES, from_text, moment
 from eventresults.codec.tags import is_utf8, printable
 from eventresults.codec.upcast import CURRENT_VERSION, UPCASTERS, Upcaster
 from eventresults.codec.wire import MAX_DEPTH, check_wire
-from eventresults.domain.events import TaskEvent, UnknownEvent
+from eventresults.domain.events import EVENT_CLASSES, TaskEvent, UnknownEvent
 from eventresults.domain.position import Position
 from eventresults.errors import EventCorrupt, InvalidTaskId, ValueNotEncodable
 
@@ -59,6 +59,22 @@ def encode_fields(kind: str, fields: Mapping[str, Any]) -> bytes:
             path=kind,
             type_name="dict",
         ) from error
+
+
+def encode_checked(kind: str, fields: Mapping[str, Any]) -> bytes:
+    """The bytes of one event whose fields a reader will accept: `validate_fields` and `encode_fields` in one, and faster.
+
+    Raises what either raises.
+    """
+    record = {name: value for name, value in fields.items() if value is not None}
+    if kind in EVENT_CLASSES:
+        try:
+            SHAPES[kind].validate(record)
+        except ValidationError:
+            validate_fields(kind, record)  # says what is wrong, if it cannot be made good
+    else:
+        raise _unknown_kind(kind)
+    return encode_fields(kind, record)
 
 
 def validate_fields(kind: str, fields: Mapping[str, Any]) -> TaskEvent:

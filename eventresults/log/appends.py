@@ -68,6 +68,16 @@ class Append(Future[Position]):
         """Whether it is acknowledged or has failed."""
         return self._state == _FINISHED
 
+    def result(self, timeout: float | None = None) -> Position:
+        """The position, waiting for it; raises what became of the append, `TimeoutError` after `timeout` seconds."""
+        if self._state == _FINISHED and self._exception is None:
+            return self._result  # type: ignore[return-value]
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What kept it from the log, None when it is there, waiting to know; `TimeoutError` after `timeout` seconds."""
+        return self._exception if self._state == _FINISHED else super().exception(timeout)
+
     def add_done_callback(self, fn: Callable[[Future[Position]], object]) -> None:
         """Call `fn(self)` once it is done, or now if it is."""
         with _settling:

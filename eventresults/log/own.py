@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from time import monotonic
 
 from eventresults.domain.position import Position
 
+#: Ids whose facts are looked through at once for those acknowledged meanwhile; until then a fact is known by its future.
+LOOKED_THROUGH = 20_000
 #: Acknowledged writes remembered by id; beyond this they are remembered by partition alone (a read may then wait for more than its own).
 REMEMBERED = 100_000
 
 
 class OwnWrites:
-    """Unacknowledged facts by id, and the positions of acknowledged ones until the view has folded them. Any thread."""
+    """Unacknowledged facts by id, and the positions of acknowledged ones until the view has folded them. Any thread.
+
+    Nothing is done when a fact is acknowledged: its future says so to whoever asks. A busy writer has thousands on their way.
+    """
 
     def __init__(self) -> None:
         self.restart()
@@ -23,83 +28,74 @@ class OwnWrites:
         """Forget everything, as a forked child must: what the parent wrote is the parent's to see through."""
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
+        self._waiting = 0
         #: None holds the place of a fact that is being handed over.
-        self._pending: dict[str, list[Future[Position] | None]] = {}
+        self._facts: dict[str, list[Future[Position] | None]] = {}
         self._acknowledged: dict[str, Position] = {}
         #: Per partition, the highest offset among the writes no longer remembered by id, and among all.
         self._floors: dict[int, int] = {}
         self._highest: dict[int, int] = {}
+        self._look_through_at = LOOKED_THROUGH
+        self._positions: Callable[[], Mapping[int, int]] = dict
+
+    def follow(self, positions: Callable[[], Mapping[int, int]]) -> None:
+        """A view is read here: `positions()` tells how far it has folded each partition, and what lies before need not be remembered."""
+        self._positions = positions
 
     def begin(self, subject: str, *, most: int, deadline: float) -> bool:
         """Take one of `most` places for unacknowledged facts of this id; False when none was free until the monotonic `deadline`.
 
         The place is given back by `add`, once that fact is acknowledged or has failed, or else by `give_up`.
         """
-        with self._changed:
-            while len(self._pending.get(subject, ())) >= most:
-                remaining = deadline - monotonic()
-                if remaining <= 0:
-                    return False
-                self._changed.wait(remaining)
-            self._pending.setdefault(subject, []).append(None)
-            return True
+        with self._lock:
+            places = self._facts.get(subject)
+            if places is None:
+                self._facts[subject] = [None]
+                if len(self._facts) > self._look_through_at:
+                    self._look_through()
+                return True
+            if len(places) < most:
+                places.append(None)
+                return True
+        return self._begin_later(subject, most, deadline)
 
     def add(self, subject: str, future: Future[Position]) -> None:
         """The fact that a place was taken for is on its way."""
         with self._lock:
-            places = self._pending[subject]
+            places = self._facts[subject]
             places[places.index(None)] = future
-        future.add_done_callback(lambda done: self._done(subject, done))
+            if self._waiting:
+                self._changed.notify_all()
 
     def give_up(self, subject: str) -> None:
         """The fact that a place was taken for was not handed over."""
         with self._lock:
-            self._leave(subject, None)
-
-    def _done(self, subject: str, future: Future[Position]) -> None:
-        with self._lock:
-            # First known by its position and then no longer pending: a read looks without the lock.
-            if not future.cancelled() and future.exception() is None:
-                self._acknowledge(subject, future.result())
-            self._leave(subject, future)
-
-    def _leave(self, subject: str, what: Future[Position] | None) -> None:
-        places = self._pending[subject]
-        full = len(places)
-        places.remove(what)
-        if not places:
-            del self._pending[subject]
-        if full > 1:
-            self._changed.notify_all()
-
-    def _acknowledge(self, subject: str, position: Position) -> None:
-        partition, offset = position
-        known = self._acknowledged.get(subject)
-        if known is None or known.offset < offset:
-            self._acknowledged[subject] = position
-        if offset > self._highest.get(partition, -1):
-            self._highest[partition] = offset
-        if len(self._acknowledged) > REMEMBERED:
-            self._floors = dict(self._highest)
-            self._acknowledged.clear()
+            self._facts[subject].remove(None)
+            self._settle(subject)
+            if self._waiting:
+                self._changed.notify_all()
 
     def concerns(self, subject: str) -> bool:
         """Whether a read of this id may have to wait for a write of this process. Cheap."""
-        return subject in self._pending or subject in self._acknowledged or bool(self._floors)
+        if subject in self._facts:
+            with self._lock:
+                self._settle(subject)
+        return subject in self._facts or subject in self._acknowledged or bool(self._floors)
 
     def pending(self, subject: str) -> list[Future[Position]]:
         """The facts of this id that are not acknowledged yet."""
         with self._lock:
-            return [future for future in self._pending.get(subject, ()) if future is not None]
+            return self._settle(subject)
 
     def all_pending(self) -> list[Future[Position]]:
         """All facts that are not acknowledged yet."""
         with self._lock:
-            return [future for places in self._pending.values() for future in places if future is not None]
+            return [future for subject in list(self._facts) for future in self._settle(subject)]
 
     def needed(self, subject: str, partition: int) -> int:
         """The offset up to which the view must have folded this partition, so that it holds every acknowledged fact of this id."""
         with self._lock:
+            self._settle(subject)
             known = self._acknowledged.get(subject)
             floor = self._floors.get(partition, -1)
             return max(floor, known.offset if known is not None else -1) + 1
@@ -107,11 +103,13 @@ class OwnWrites:
     def all_needed(self) -> dict[int, int]:
         """The offsets up to which the view must have folded each partition, so that it holds every acknowledged fact."""
         with self._lock:
+            self._look_through()
             return {partition: offset + 1 for partition, offset in self._highest.items()}
 
     def forget_acknowledged(self) -> None:
         """The log is another one now: the positions that it gave mean nothing any more."""
         with self._lock:
+            self._look_through()
             self._acknowledged.clear()
             self._floors.clear()
             self._highest.clear()
@@ -125,3 +123,61 @@ class OwnWrites:
             for known_by in (self._floors, self._highest):
                 for partition in [p for p, offset in known_by.items() if offset < positions.get(p, 0)]:
                     del known_by[partition]
+
+    def _begin_later(self, subject: str, most: int, deadline: float) -> bool:
+        while True:
+            with self._lock:
+                pending = self._settle(subject)
+                places = self._facts.setdefault(subject, [])
+                if len(places) < most:
+                    places.append(None)
+                    return True
+                remaining = deadline - monotonic()
+                if remaining <= 0:
+                    return False
+                if not pending:
+                    # All places are held by facts that other threads are handing over.
+                    self._waiting += 1
+                    try:
+                        self._changed.wait(remaining)
+                    finally:
+                        self._waiting -= 1
+            if pending:
+                wait(pending, remaining, FIRST_COMPLETED)
+
+    def _look_through(self) -> None:
+        for subject in list(self._facts):
+            self._settle(subject)
+        self._look_through_at = len(self._facts) + LOOKED_THROUGH
+        positions = self._positions()
+        if positions:
+            self._acknowledged = {s: at for s, at in self._acknowledged.items() if at.offset >= positions.get(at.partition, 0)}
+        if len(self._acknowledged) > REMEMBERED:
+            self._floors = dict(self._highest)
+            self._acknowledged.clear()
+
+    def _settle(self, subject: str) -> list[Future[Position]]:
+        """What is still on its way of this id; what is not becomes a position. Under the lock."""
+        places = self._facts.get(subject)
+        if places is None:
+            return []
+        left: list[Future[Position] | None] = []
+        for future in places:
+            if future is None or not future.done():
+                left.append(future)
+            elif not future.cancelled() and future.exception() is None:
+                self._acknowledge(subject, future.result())
+        if left:
+            places[:] = left
+        else:
+            # A read looks without the lock: the position was known before the fact is gone.
+            del self._facts[subject]
+        return [future for future in left if future is not None]
+
+    def _acknowledge(self, subject: str, position: Position) -> None:
+        partition, offset = position
+        known = self._acknowledged.get(subject)
+        if known is None or known.offset < offset:
+            self._acknowledged[subject] = position
+        if offset > self._highest.get(partition, -1):
+            self._highest[partition] = offset

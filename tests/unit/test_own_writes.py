@@ -117,7 +117,7 @@ def test_never_more_facts_of_an_id_are_on_their_way_than_there_are_places(own: O
             assert own.begin("t1", most=most, deadline=monotonic() + 10)
             future: Future[Position] = Future()
             own.add("t1", future)
-            seen.append(len(own._pending["t1"]))
+            seen.append(len(own._facts["t1"]))
             futures.append(future)
 
     threads = [threading.Thread(target=append) for _ in range(8)]
@@ -135,19 +135,22 @@ def test_never_more_facts_of_an_id_are_on_their_way_than_there_are_places(own: O
 
     # then
     assert max(seen) == most
-    assert own._pending == {}
+    assert own.all_pending() == []
 
 
-def test_remembering_many_ids_is_bounded_and_then_errs_on_the_side_of_waiting(monkeypatch, own: OwnWrites):
+def test_remembering_many_ids_is_bounded_and_then_errs_on_the_side_of_waiting(monkeypatch):
     # given
     monkeypatch.setattr(module, "REMEMBERED", 10)
+    monkeypatch.setattr(module, "LOOKED_THROUGH", 3)
+    own = OwnWrites()
 
     # when
     for number in range(25):
         add(own, f"t{number}").set_result(Position(number % 2, number))
 
     # then: every one of them is still waited for
-    assert len(own._acknowledged) <= 10
+    assert len(own._acknowledged) <= 10 + 3
+    assert len(own._facts) <= 10
     for number in range(25):
         assert own.concerns(f"t{number}")
         assert own.needed(f"t{number}", number % 2) > number
@@ -178,3 +181,19 @@ def test_starting_again_forgets_everything(own: OwnWrites):
     own.restart()
     assert not own.concerns("t1")
     assert not own.concerns("t2")
+
+
+def test_what_the_view_that_is_read_here_has_folded_is_not_remembered(monkeypatch):
+    # given
+    monkeypatch.setattr(module, "LOOKED_THROUGH", 10)
+    own = OwnWrites()
+    own.follow(lambda: {0: 100})
+
+    # when
+    for number in range(200):
+        add(own, f"t{number}").set_result(Position(0, number))
+
+    # then
+    assert own.needed("t150", 0) == 151
+    assert len(own._acknowledged) + len(own._facts) <= 100 + 10
+    assert own.all_needed() == {0: 200}
