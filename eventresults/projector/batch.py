@@ -1,0 +1,208 @@
+"""One poll of one partition becomes one batch: rows, indexes, history and the next offset together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from eventresults.codec import plain, rows
+from eventresults.codec.events import decode
+from eventresults.domain.events import TaskRevokeRequested, UnknownEvent
+from eventresults.domain.fold import reason_dropped
+from eventresults.domain.meta import GroupMeta, TaskMeta
+from eventresults.domain.position import Position
+from eventresults.errors import EventCorrupt
+from eventresults.log.base import Poll, Record
+from eventresults.projector.states import Lifetimes, States
+from eventresults.view import keys
+from eventresults.view.base import Change, Fact
+from eventresults.view.shard import SEGMENT_RECORDS, Batch, Head, Shard
+from eventresults.view.sweep import sweep
+
+#: A dead letter keeps at most this much of the record's value, and of its key; the log keeps all of it.
+DEAD_LETTER_BYTES = 64 * 1024
+DEAD_LETTER_KEY_BYTES = 1024
+#: Rows that the sweep looks at with each poll, at least; it keeps pace with large polls.
+SWEEP_ROWS = 256
+
+
+class Folded(NamedTuple):
+    """One poll, folded: what to commit, and what it was made of."""
+
+    batch: Batch
+    shard: Shard
+    records: Sequence[Record]
+    states: States
+    #: Ids of which a revoke request was folded.
+    requested: set[str]
+
+    def changes(self, wanted: Callable[[str, bool], bool] = lambda _id, _requested: True) -> Iterator[Change]:
+        """The changes, in log order, of the ids for which `wanted(id, a revoke request of it was folded)` holds.
+
+        Few are ever told, and a poll that keeps all its events and states costs more than folding those few once more.
+        """
+        states = self.states.again()
+        for record in self.records:
+            subject = _subject(record)
+            if not wanted(subject, subject in self.requested):
+                continue
+            at = Position(self.shard.partition, record.offset)
+            try:
+                event, _ = decode(record.value, key=record.key or b"", position=at)
+            except EventCorrupt:  # it is among the dead letters
+                continue
+            before, after = states.tell(event, at, record.log_time, self.shard)
+            if after is not None and after is not before:
+                yield Change(subject, Fact(at, record.log_time, event), after)
+
+
+def fingerprint(record: Record) -> bytes:
+    """Sixteen bytes that name a record's content: its offset, key and value."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(record.offset.to_bytes(8, "big"))
+    for part in (record.key, record.value):
+        digest.update(b"\xff" if part is None else len(part).to_bytes(8, "big") + part)
+    return digest.digest()
+
+
+def fold_poll(shard: Shard, head: Head, poll: Poll, lifetimes: Lifetimes) -> Folded:
+    """Fold what one poll of this shard's partition gave. Reads the shard, changes nothing in it."""
+    records = poll.records
+    # A record's key is its subject, or the record is a dead letter: one look for all rows, before anything is decoded.
+    states = States(shard.tasks({_subject(record) for record in records}), {}, lifetimes)
+    fold = _Fold(shard, Batch(head), states, lifetimes)
+    for record in records:
+        fold.one(record)
+    fold.finish()
+    last = records[-1] if records else None
+    log_time = last.log_time if last else head.log_time
+    batch, counts = fold.batch, fold.counts
+    counts["swept"] = sweep(shard, batch, now=log_time, keep=lifetimes.history, most=max(SWEEP_ROWS, 2 * len(records)))
+    counts["records"] = len(records)
+    total = Counter(head.counts)
+    total.update({name: number for name, number in counts.items() if number})
+    batch.head = replace(
+        head,
+        next_offset=poll.next_offset,
+        last_offset=last.offset if last else head.last_offset,
+        fingerprint=fingerprint(last) if last else head.fingerprint,
+        log_time=log_time,
+        counts=dict(total),
+    )
+    return Folded(batch, shard, records, states, fold.requested)
+
+
+class _Fold:
+    """The facts of one poll on their way into a batch."""
+
+    def __init__(self, shard: Shard, batch: Batch, states: States, lifetimes: Lifetimes) -> None:
+        self.batch = batch
+        self.counts: Counter[str] = Counter()
+        self.requested: set[str] = set()
+        self._shard = shard
+        self._partition = shard.partition
+        self._states = states
+        self._keep = lifetimes.history
+        self._keep_dead = lifetimes.unfinished + lifetimes.history
+        self._folded = 0
+        self._segment: list[rows.Entry] = []
+        #: When the sweep shall look at the segment; None: never, for a row whose history it holds stays for ever.
+        self._segment_due: int | None = 0
+
+    def one(self, record: Record) -> None:
+        """Fold one record, and remember it as history."""
+        offset, log_time, key, value = record
+        at = Position(self._partition, offset)
+        try:
+            # A record without a key lies in no partition in particular: no id may be looked for there.
+            event, unknown_fields = decode(value, key=key or b"", position=at)
+        except EventCorrupt as error:
+            self._bury(record, error)
+            return
+        before, after = self._states.tell(event, at, log_time, self._shard)
+        if unknown_fields or isinstance(event, UnknownEvent):
+            self.counts["unknown_fields" if unknown_fields else "unknown_kinds"] += 1
+        if after is before or after is None:
+            self.counts[reason_dropped(before, event, at)] += 1
+            return
+        if isinstance(event, TaskRevokeRequested):
+            self.requested.add(event.task_id)
+
+        self._folded += 1
+        segment = self._segment
+        segment.append((-1 if before is None else before.last_offset, offset, log_time, value or b""))
+        if self._segment_due is not None:
+            until = after.expires_at
+            if until is None:
+                self._segment_due = None
+            elif until + self._keep > self._segment_due:
+                self._segment_due = until + self._keep
+        if len(segment) >= SEGMENT_RECORDS:
+            self._close_segment()
+
+    def finish(self) -> None:
+        """The batch then holds the last state of each subject."""
+        self.counts["folded"] = self._folded
+        self._close_segment()
+        self._put_tasks()
+        self._put_groups()
+
+    def _bury(self, record: Record, error: EventCorrupt) -> None:
+        self.counts["dead"] += 1
+        letter = keys.dead(record.offset)
+        self.batch.puts[letter] = _dead_letter(record, error)
+        self.batch.look_again(record.log_time + self._keep_dead, letter)
+
+    def _close_segment(self) -> None:
+        if self._segment:
+            key = keys.history(self._segment[0][1])
+            self.batch.puts[key] = rows.encode_segment(self._segment)
+            if self._segment_due is not None:
+                self.batch.look_again(self._segment_due, key)
+        self._segment, self._segment_due = [], 0
+
+    def _put_tasks(self) -> None:
+        before, batch = self._states.tasks_before, self.batch
+        for task_id, meta in self._states.tasks.items():
+            old = before.get(task_id)
+            if meta is old:
+                continue
+            batch.tasks[task_id] = meta
+            was = keys.recent(old.born_at, task_id) if old is not None and old.exists else None
+            now = keys.recent(meta.born_at, task_id) if meta.exists else None
+            if was != now:
+                if was is not None:
+                    batch.deletes.append(was)
+                if now is not None:
+                    batch.puts[now] = b""
+            self._expire(keys.state(task_id), old, meta)
+
+    def _put_groups(self) -> None:
+        before = self._states.groups_before
+        for group_id, meta in self._states.groups.items():
+            old = before[group_id]
+            if meta is not None and meta is not old:
+                self.batch.groups[group_id] = meta
+                self._expire(keys.group(group_id), old, meta)
+
+    def _expire(self, row: bytes, old: TaskMeta | GroupMeta | None, new: TaskMeta | GroupMeta) -> None:
+        """Have the sweep look at this row in time.
+
+        A row may be looked at too early (the sweep then looks again when it is due), never too late: so a deadline that only moved
+        back needs no new entry.
+        """
+        if new.expires_at is not None and (old is None or old.expires_at is None or new.expires_at < old.expires_at):
+            self.batch.look_again(new.expires_at + self._keep, row)
+
+
+def _subject(record: Record) -> str:
+    return (record.key or b"").decode(errors="replace")
+
+
+def _dead_letter(record: Record, error: EventCorrupt) -> bytes:
+    key = record.key and record.key[:DEAD_LETTER_KEY_BYTES]
+    value = record.value and record.value[:DEAD_LETTER_BYTES]
+    return plain.pack([record.offset, record.log_time, str(error), key, value])

@@ -1,0 +1,54 @@
+"""The loop of the projector: poll, fold, commit, and then tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from eventresults.log.base import EventReader, Poll
+from eventresults.projector.batch import fold_poll
+from eventresults.projector.states import Lifetimes
+from eventresults.view.live import LiveView
+from eventresults.view.shard import Head
+
+
+class Projector:
+    """Moves a live view along its log, one poll at a time. Used by one thread; `wake` may come from any."""
+
+    def __init__(self, reader: EventReader, view: LiveView, heads: Mapping[int, Head], lifetimes: Lifetimes | None = None) -> None:
+        self._reader = reader
+        self._view = view
+        self._heads = dict(heads)
+        self._lifetimes = lifetimes or Lifetimes()
+
+    @property
+    def heads(self) -> Mapping[int, Head]:
+        """Where each shard stands."""
+        return self._heads
+
+    def poll(self, timeout: float) -> Mapping[int, Poll]:
+        """Wait at most `timeout` seconds for records. Raises what the reader raises."""
+        return self._reader.poll(timeout)
+
+    def fold(self, polled: Mapping[int, Poll]) -> int:
+        """Fold what `poll` gave, commit, publish; the number of records taken.
+
+        Raises what the store raises; nothing of that partition's poll is then committed, and only a new reader at the positions of
+        `heads` gives it again.
+        """
+        taken = 0
+        for partition, poll in polled.items():
+            shard = self._view.shard(partition)
+            folded = fold_poll(shard, self._heads[partition], poll, self._lifetimes)
+            shard.commit(folded.batch)
+            self._heads[partition] = folded.batch.head
+            self._view.publish(partition, poll.next_offset, folded.changes(self._view.listens))
+            taken += len(poll.records)
+        return taken
+
+    def wake(self) -> None:
+        """Make a step in progress return at once."""
+        self._reader.wake()
+
+    def close(self) -> None:
+        """Close the reader; the view stays. Idempotent."""
+        self._reader.close()

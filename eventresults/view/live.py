@@ -1,0 +1,253 @@
+"""The live view: shards that move while they are read.
+
+`LiveView` is where the projector publishes and where readers wait. Waiting is for positions; what is published are changes, in log
+order, to whoever subscribed. It answers with what is there: `eventresults.reading` adds how new an answer must be.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from time import monotonic
+
+from eventresults.domain.events import TaskRevokeRequested
+from eventresults.errors import Closed, EventResultsError, TopicMisconfigured
+from eventresults.view.base import Change, Listener
+from eventresults.view.shard import Shard
+
+logger = logging.getLogger(__name__)
+
+
+class LiveView:
+    """Shards, their positions, and those who wait or watch. Any thread may read; one thread publishes."""
+
+    def __init__(self, shards: Mapping[int, Shard], positions: Mapping[int, int]) -> None:
+        self._shards: Mapping[int, Shard] = dict(shards)
+        self._partitions = tuple(sorted(shards))
+        self._positions = dict(positions)
+        self._told: Mapping[int, int] = {}
+        self._moved = threading.Condition()
+        self._trouble: EventResultsError | None = None
+        self._closed = False
+        self._doubt: EventResultsError | None = None
+        self._lock = threading.Lock()
+        self._listeners: dict[str, tuple[Listener, ...]] = {}
+        self._gone: deque[tuple[tuple[str, ...] | None, Listener]] = deque()
+        self._revoke_listeners: tuple[Listener, ...] = ()
+        #: How often another log has taken the place of the one that this view was made from.
+        self.logs_before = 0
+        #: Called when a reader doubts the view, on that reader's thread.
+        self.on_doubt: Callable[[], None] = lambda: None
+
+    # Reading what is there
+
+    @property
+    def shards(self) -> Mapping[int, Shard]:
+        """The shards by partition: the same object until another generation takes their place. Raises `Closed`."""
+        self._check_open()
+        return self._shards
+
+    @property
+    def partitions(self) -> Sequence[int]:
+        """The partitions that this view holds."""
+        return self._partitions
+
+    def shard(self, partition: int) -> Shard:
+        """One shard. Raises `Closed`."""
+        return self.shards[partition]
+
+    def position(self, partition: int) -> int:
+        """The offset that this shard folds next: everything before it is in the view."""
+        return self._positions[partition]
+
+    @property
+    def trouble(self) -> EventResultsError | None:
+        """Why the view does not move at present, if something holds it up."""
+        return self._trouble
+
+    def wait(self, ends: Mapping[int, int], deadline: float) -> bool:
+        """Wait until every partition named has folded up to its end; False when the monotonic `deadline` came first.
+
+        Raises `Closed`, and `TopicMisconfigured` when that is what holds the view up: no waiting heals it.
+        """
+        if self._reached(ends):
+            return True
+        with self._moved:
+            while not self._closed:
+                if self._reached(ends):
+                    return True
+                if isinstance(self._trouble, TopicMisconfigured):
+                    raise copy.copy(self._trouble)
+                remaining = deadline - monotonic()
+                if remaining <= 0:
+                    return False
+                self._moved.wait(remaining)
+        raise Closed("The view was closed while a read waited for it.", what="view")
+
+    def _reached(self, ends: Mapping[int, int]) -> bool:
+        positions = self._positions
+        return all(positions[partition] >= end for partition, end in ends.items())
+
+    # Watching
+
+    def subscribe(self, subjects: Iterable[str], listener: Listener) -> Subscribed:
+        """See `ViewReader.subscribe`."""
+        self._check_open()
+        subjects = tuple(subjects)
+        with self._lock:
+            for subject in subjects:
+                self._listeners[subject] = (*self._listeners.get(subject, ()), listener)
+        self._clear_gone()
+        return Subscribed(lambda: self._stop(subjects, listener))
+
+    def open_revokes(self, listener: Listener) -> Subscribed:
+        """See `ViewReader.open_revokes`."""
+        self._check_open()
+        with self._lock:
+            self._revoke_listeners = (*self._revoke_listeners, listener)
+        self._clear_gone()
+        return Subscribed(lambda: self._stop(None, listener))
+
+    def _stop(self, subjects: tuple[str, ...] | None, listener: Listener) -> None:
+        self._gone.append((subjects, listener))
+        self._clear_gone()
+
+    def _clear_gone(self) -> None:
+        """Take out who stopped, unless somebody holds the lock, who then does it: a destructor may run anywhere, and must not wait."""
+        while self._gone and self._lock.acquire(blocking=False):
+            try:
+                while self._gone:
+                    subjects, listener = self._gone.popleft()
+                    if subjects is None:
+                        self._revoke_listeners = _without(self._revoke_listeners, listener)
+                        continue
+                    for subject in subjects:
+                        left = _without(self._listeners.get(subject, ()), listener)
+                        if left:
+                            self._listeners[subject] = left
+                        else:
+                            self._listeners.pop(subject, None)
+            finally:
+                self._lock.release()
+
+    # Publishing: the projector's thread
+
+    def listens(self, subject: str, request: bool) -> bool:
+        """Whether anybody wants to be told of a fact of this id; `request`: it is a revoke request."""
+        return subject in self._listeners or (request and bool(self._revoke_listeners))
+
+    def publish(self, partition: int, position: int, changes: Iterable[Change]) -> None:
+        """A poll is committed: tell it to those who watch, in log order, then release those who wait for the position."""
+        listeners = self._listeners
+        if listeners or self._revoke_listeners:
+            told = self._told.get(partition, 0)
+            for change in changes:
+                if change.fact.position.offset < told:
+                    continue
+                for listener in listeners.get(change.subject, ()):
+                    _tell(listener, change)
+                if self._revoke_listeners and isinstance(change.fact.event, TaskRevokeRequested):
+                    for listener in self._revoke_listeners:
+                        _tell(listener, change)
+        with self._moved:
+            self._positions[partition] = position
+            self._moved.notify_all()
+
+    def hold_up(self, trouble: EventResultsError | None) -> None:
+        """The view cannot move for now, a read that waits in vain will say why; with None it moves again."""
+        with self._moved:
+            self._trouble = trouble
+            self._moved.notify_all()
+
+    def wait_for_others(self, shards: Mapping[int, Shard], deadline: float) -> bool:
+        """Wait until others stand in the place of these shards, which are closed; False when the monotonic `deadline` came first.
+
+        Raises `Closed`.
+        """
+        with self._moved:
+            while self.shards is shards:
+                remaining = deadline - monotonic()
+                if remaining <= 0:
+                    return False
+                self._moved.wait(remaining)
+        return True
+
+    def doubt(self, why: EventResultsError) -> None:
+        """A reader saw that the view is not what it should be: have the owner look."""
+        self._doubt = why
+        self.on_doubt()
+
+    @property
+    def doubt_open(self) -> bool:
+        """Whether somebody doubted the view since `take_doubt`."""
+        return self._doubt is not None
+
+    def take_doubt(self) -> EventResultsError | None:
+        """Why somebody doubted the view since this was asked last."""
+        doubt, self._doubt = self._doubt, None
+        return doubt
+
+    def replace(self, shards: Mapping[int, Shard], positions: Mapping[int, int], *, same_log: bool) -> Mapping[int, Shard]:
+        """Put another generation's shards in place of these, and return the old ones for closing. Watchers stay.
+
+        With `same_log` they are not told again what they were told, however far back the shards begin. Raises `Closed`.
+        """
+        with self._moved:
+            old = self.shards
+            if same_log:
+                self._told = {partition: max(self._told.get(partition, 0), at) for partition, at in self._positions.items()}
+            else:
+                self._told = {}
+                self.logs_before += 1
+            self._shards = dict(shards)
+            self._positions = dict(positions)
+            self._trouble = None
+            self._moved.notify_all()
+        return old
+
+    def close(self) -> None:
+        """Release all who wait (they raise `Closed`) and close the shards. Idempotent."""
+        with self._moved:
+            if self._closed:
+                return
+            self._closed = True
+            self._moved.notify_all()
+        for shard in self._shards.values():
+            shard.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed("This view is closed: open a new tracker with eventresults.connect().", what="view")
+
+
+class Subscribed:
+    """A subscription: closing it never blocks, may be repeated, and may happen in a destructor."""
+
+    __slots__ = ("_stop",)
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop: Callable[[], None] | None = stop
+
+    def close(self) -> None:
+        """Stop it."""
+        stop, self._stop = self._stop, None
+        if stop is not None:
+            stop()
+
+
+def _without(listeners: tuple[Listener, ...], listener: Listener) -> tuple[Listener, ...]:
+    """One subscription less, where a listener has several."""
+    for index, one in enumerate(listeners):
+        if one is listener:
+            return listeners[:index] + listeners[index + 1 :]
+    return listeners
+
+
+def _tell(listener: Listener, change: Change) -> None:
+    try:
+        listener(change)
+    except Exception:
+        logger.exception("a listener failed at %s of %r; the others were told", change.fact.position, change.subject[:64])

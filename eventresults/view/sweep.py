@@ -1,0 +1,103 @@
+"""The sweep: rows whose time is over leave the shard, a few with every poll.
+
+It decides nothing, for reads look at the time themselves, and an expired row counts as none in the fold. The log's own time drives it.
+"""
+
+from __future__ import annotations
+
+from eventresults.codec import rows
+from eventresults.codec.events import decode_event
+from eventresults.domain.events import GroupFact, UnknownEvent
+from eventresults.domain.meta import GroupMeta, TaskMeta
+from eventresults.errors import EventCorrupt
+from eventresults.view import keys
+from eventresults.view.shard import NEVER, Batch, Shard
+
+#: What looking at a segment costs, in rows.
+_SEGMENT = 16
+
+
+def sweep(shard: Shard, batch: Batch, *, now: int, keep: int, most: int) -> int:
+    """Add to the batch the removal of what has been over for `keep` ms at the log time `now`; the number of rows removed.
+
+    Looks at about `most` rows. What the batch itself refreshes stays.
+    """
+    if shard.next_due > now:
+        batch.next_due = min(batch.next_due, shard.next_due)
+        return 0
+    swept = looked = 0
+    next_due = NEVER
+    # From where the last sweep ended: before it lie only the traces of what that removed, which cost a seek dearly.
+    for index, _ in shard.scan(keys.EXPIRY + keys.number(shard.next_due), keys.after(keys.EXPIRY)):
+        at, row = int.from_bytes(index[1:9]), index[9:]
+        if at > now or looked >= most:
+            next_due = at
+            break
+        tag = row[:1]
+        looked += _SEGMENT if tag == keys.HISTORY else 1
+        due = _due(shard, batch, row, keep)
+        if due is not None and due <= now:
+            _remove(shard, batch, row)
+            swept += 1
+        # An index row that this very poll writes is put after the deletes, and stays.
+        batch.deletes.append(index)
+        if due is not None and now < due < NEVER:
+            batch.look_again(due, row)
+    batch.next_due = min(batch.next_due, next_due)
+    return swept
+
+
+def _due(shard: Shard, batch: Batch, row: bytes, keep: int) -> int | None:
+    """The log time from which this row may go, as of the batch; None when it is gone already."""
+    tag = row[:1]
+    if tag == keys.DEAD:
+        return 0
+    if tag == keys.HISTORY:
+        return _segment_due(shard, batch, row, keep)
+    meta = _meta(shard, batch, row)
+    return None if meta is None else due(meta, keep)
+
+
+def due(meta: TaskMeta | GroupMeta, keep: int) -> int:
+    """The log time at which a row goes when it is kept for `keep` ms after its end."""
+    return NEVER if meta.expires_at is None else meta.expires_at + keep
+
+
+def _meta(shard: Shard, batch: Batch, row: bytes) -> TaskMeta | GroupMeta | None:
+    tag, name = row[:1], row[1:].decode()
+    if tag == keys.STATE:
+        return batch.tasks.get(name) or shard.task(name)
+    return batch.groups.get(name) or shard.group(name)
+
+
+def _segment_due(shard: Shard, batch: Batch, row: bytes, keep: int) -> int | None:
+    """A segment goes with the last of the rows whose history it holds."""
+    raw = shard.get(row)
+    if raw is None:
+        return None
+    wanted: set[bytes] = set()
+    for _, _, _, value in rows.decode_segment(raw):
+        try:
+            event = decode_event(value)
+        except EventCorrupt:  # of an unknown kind, whose key is not known here: it holds nothing up
+            continue
+        if isinstance(event, GroupFact | UnknownEvent):
+            wanted.add(keys.group(event.subject))
+        if not isinstance(event, GroupFact):
+            wanted.add(keys.state(event.subject))
+    return max((due(meta, keep) for one in wanted if (meta := _meta(shard, batch, one)) is not None), default=0)
+
+
+def _remove(shard: Shard, batch: Batch, row: bytes) -> None:
+    tag, name = row[:1], row[1:]
+    batch.deletes.append(row)
+    if tag == keys.GROUP:
+        batch.groups.pop(name.decode(), None)
+    if tag != keys.STATE:
+        return
+    # Whichever life of it is listed, in the store or by this batch.
+    for meta in (shard.task(name.decode()), batch.tasks.pop(name.decode(), None)):
+        if meta is not None:
+            listed = keys.recent(meta.born_at, meta.task_id)
+            batch.puts.pop(listed, None)
+            batch.deletes.append(listed)
