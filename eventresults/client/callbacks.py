@@ -1,0 +1,98 @@
+"""The thread that runs what users hand in: one callback after another, never on the projector's thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+
+logger = logging.getLogger(__name__)
+
+NAME = "eventresults-callbacks"
+#: The thread ends after so many seconds without work, so that an idle tracker keeps no interpreter alive.
+IDLE_SECONDS = 0.25
+
+
+class Callbacks:
+    """Runs jobs in order on a thread of its own, which is there while there is work.
+
+    `put` may be called from any thread and returns at once. What waits is bounded by what was registered: a promise puts one job for
+    each callback, once.
+    """
+
+    def __init__(self, name: str = NAME) -> None:
+        self._name = name
+        self._closed = False
+        self._given_up = False
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew in a forked child, where the thread is not, and a lock may be held for ever. What was put is the parent's to do."""
+        self._jobs: deque[Callable[[], object]] = deque()
+        # Reentrant: a destructor that the garbage collector runs meanwhile may come back here.
+        self._changed = threading.Condition(threading.RLock())
+        self._thread: threading.Thread | None = None
+
+    def put(self, job: Callable[[], object]) -> bool:
+        """Run `job` later. False when it will not be run: this is closed, or the interpreter is going down."""
+        with self._changed:
+            # A callback may still call others by what it does: a closing thread sees them off, too.
+            if self._closed and (self._given_up or self._thread is not threading.current_thread()):
+                if not self._given_up:
+                    logger.warning("a callback was not called: its tracker is closed")
+                return False
+            self._jobs.append(job)
+            if self._thread is not None and self._thread.is_alive():
+                self._changed.notify()
+                return True
+            self._thread = threading.Thread(target=self._run, name=self._name)
+            try:
+                self._thread.start()
+            except RuntimeError:
+                self._thread = None
+                self._jobs.clear()
+                logger.exception("a callback could not be run: no thread can be started any more")
+                return False
+            return True
+
+    def stop(self) -> None:
+        """Take no more, drop what was put, and wait for nothing: what runs ends by itself."""
+        with self._changed:
+            self._closed = self._given_up = True
+            self._jobs.clear()
+            self._changed.notify()
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Take no more, and wait at most `timeout` seconds for what was put. Idempotent; from a callback it does not wait."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+            thread = self._thread
+        if thread is None or thread is threading.current_thread():
+            return
+        thread.join(timeout)
+        if thread.is_alive():
+            with self._changed:
+                left = len(self._jobs)
+            self.stop()
+            logger.warning("a callback still runs %g s after its tracker was closed; %d others will not be called", timeout, left)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                until = monotonic() + IDLE_SECONDS
+                while not self._jobs:
+                    remaining = until - monotonic()
+                    if self._closed or remaining <= 0:
+                        if self._thread is threading.current_thread():
+                            self._thread = None
+                        return
+                    self._changed.wait(remaining)
+                job = self._jobs.popleft()
+            try:
+                job()
+            except BaseException:  # a callback may call sys.exit(): that must not stop the others
+                logger.exception("a callback failed")
+            del job

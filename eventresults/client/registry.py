@@ -1,0 +1,296 @@
+"""Who waits for which task: the results whose promises are to be settled when their tasks end.
+
+Registering subscribes at once, so that no fact written later is missed; what was there before is read afterwards by a thread of the
+registry's own, for all that were registered meanwhile in one go, so that registering never waits for the log. The first ready state takes
+an id out of the registry, whoever saw it; the promise is then settled on the callbacks' thread. Nothing here runs user code, and a result
+that dies takes no lock: its weak reference goes on a heap of graves, which the next caller clears.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections import deque
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from eventresults.client.callbacks import Callbacks
+from eventresults.codec.ids import key_of
+from eventresults.domain.meta import TaskMeta
+from eventresults.errors import Closed, ViewError
+from eventresults.view.base import Change, Subscription, ViewReader
+
+if TYPE_CHECKING:
+    from eventresults.client.asyncresult import AsyncResult
+
+logger = logging.getLogger(__name__)
+
+#: Seconds before asking again for what could not be had.
+RETRY_SECONDS = 1.0
+
+
+class Registry:
+    """The pending results of one backend, by task id."""
+
+    def __init__(self, reader: ViewReader, callbacks: Callbacks) -> None:
+        self._reader = reader
+        self._callbacks = callbacks
+        self._looks = Callbacks("eventresults-looks")
+        self._closing = threading.Event()
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew in a forked child: the promises made before are the parent's to keep."""
+        self._looks.renew()
+        # Reentrant: a destructor that the garbage collector runs meanwhile may come back here.
+        self._lock = threading.RLock()
+        self._subjects: dict[str, _Subject] = {}
+        self._to_read: list[str] = []
+        self._to_retry: list[str] = []
+        self._graves: deque[_Weakly] = deque()
+
+    def __len__(self) -> int:
+        """How many ids are waited for."""
+        self._clear_graves()
+        return len(self._subjects)
+
+    def add(self, results: Sequence[AsyncResult], *, weak: bool = False) -> None:
+        """Settle these results once their tasks are ready, also those that are ready now.
+
+        Keeps each alive until then, unless `weak`. Raises `InvalidTaskId`, `Closed`, and `ViewError` when the view cannot be had; then
+        none is registered.
+        """
+        self._clear_graves()
+        for result in results:
+            key_of(result.id)
+        batch, added = self._enter(results, weak=weak)
+        if not batch.ids:
+            return
+        try:
+            batch.open(self._reader)
+        except BaseException:
+            for result in added:
+                self.remove(result)
+            raise
+        with self._lock:
+            idle = not self._to_read
+            self._to_read.extend(batch.ids)
+        if idle:
+            self._looks.put(self._look)
+
+    def _enter(self, results: Sequence[AsyncResult], *, weak: bool) -> tuple[_Batch, list[AsyncResult]]:
+        """Note them down; returns the ids to subscribe to, and those results that are new here."""
+        batch = _Batch(self)
+        added: list[AsyncResult] = []
+        with self._lock:
+            if self._closing.is_set():
+                raise closed_error()
+            for result in results:
+                subject = self._subjects.get(result.id)
+                if subject is None:
+                    subject = self._subjects[result.id] = _Subject()
+                if not any(one.is_open for one in subject.batches):
+                    # Nor does it help that another thread is about to subscribe: facts may come before it has.
+                    batch.take(result.id, subject)
+                if subject.hold(result, _Weakly(result, self._graves) if weak else None):
+                    added.append(result)
+        return batch, added
+
+    def remove(self, result: AsyncResult) -> None:
+        """Wait for this result no longer."""
+        self._clear_graves()
+        with self._lock:
+            subject = self._subjects.get(result.id)
+            if subject is None or subject.holders.pop(id(result), None) is None or subject.holders:
+                return
+            del self._subjects[result.id]
+        subject.close()
+
+    def close(self) -> None:
+        """Break every promise that is still open: it raises `Closed`. Idempotent."""
+        with self._lock:
+            self._closing.set()
+            subjects, self._subjects = self._subjects, {}
+        self._looks.stop()
+        for subject in subjects.values():
+            subject.close()
+        if subjects:
+            logger.info("the tracker was closed while %d tasks were waited for", len(subjects))
+            self._callbacks.put(partial(_abandon, list(subjects.values()), closed_error()))
+
+    def changed(self, change: Change) -> None:
+        """One fact was folded (called on the projector's thread)."""
+        if isinstance(change.meta, TaskMeta) and change.meta.ready:
+            self._finish(change.subject, change.meta)
+
+    def _finish(self, task_id: str, meta: TaskMeta) -> None:
+        """The first who comes here with an id settles its results."""
+        with self._lock:
+            subject = self._subjects.pop(task_id, None)
+            if not self._subjects:
+                self._subjects = {}  # an emptied dict keeps the room that its entries took
+        if subject is not None:
+            self._callbacks.put(partial(_settle, subject, meta))
+
+    # On the thread of looks
+
+    def _look(self) -> None:
+        """Read what was registered, then once more what could not be read before."""
+        with self._lock:
+            ids, self._to_read = [task_id for task_id in self._to_read if task_id in self._subjects], []
+        if ids:
+            self._read(ids, None)
+        again, self._to_retry = self._to_retry, []
+        if again and not self._closing.wait(RETRY_SECONDS) and threading.main_thread().is_alive():
+            self._read(again, RETRY_SECONDS)
+            self._looks.put(self._look)
+
+    def _read(self, ids: Sequence[str], timeout: float | None) -> None:
+        """Finish those that are ready by now."""
+        try:
+            try:
+                known = self._reader.get_many(ids, timeout=timeout)
+            except ViewError as error:
+                logger.warning("taking %d tasks as they are in this view, for the latest cannot be had: %s", len(ids), error)
+                known = self._reader.get_many(ids, freshness="applied", timeout=timeout)
+        except Closed as error:
+            self._give_up(ids, error)
+        except ViewError:
+            self._to_retry.extend(ids)
+        except Exception as error:  # noqa: BLE001 - whatever it is, who waits must hear of it
+            self._give_up(ids, error)
+        else:
+            for task_id, meta in known.items():
+                if meta is not None and meta.ready:
+                    self._finish(task_id, meta)
+
+    def _give_up(self, ids: Sequence[str], error: Exception) -> None:
+        """Nobody will tell of these: break their promises."""
+        with self._lock:
+            left = [subject for task_id in ids if (subject := self._subjects.pop(task_id, None)) is not None]
+        for subject in left:
+            subject.close()
+        if left:
+            logger.error("%d tasks cannot be waited for: %s", len(left), error)
+            self._callbacks.put(partial(_abandon, left, error))
+
+    # Clearing up
+
+    def _clear_graves(self) -> None:
+        """Forget the results that died unsettled."""
+        while self._graves:
+            try:
+                grave = self._graves.popleft()
+            except IndexError:  # another thread took it
+                return
+            with self._lock:
+                subject = self._subjects.get(grave.task_id)
+                # The address may be another result's by now.
+                if subject is None or subject.holders.get(grave.key) is not grave:
+                    continue
+                del subject.holders[grave.key]
+                if subject.holders:
+                    continue
+                del self._subjects[grave.task_id]
+            subject.close()
+
+
+class _Subject:
+    """One task id: the results that wait for it, by their address, and the subscriptions that tell of it (mostly one)."""
+
+    __slots__ = ("batches", "holders")
+
+    def __init__(self) -> None:
+        self.batches: tuple[_Batch, ...] = ()
+        self.holders: dict[int, AsyncResult | _Weakly] = {}
+
+    def hold(self, result: AsyncResult, weakly: _Weakly | None) -> bool:
+        """Add it, and tell whether it is new; who is held strongly stays so."""
+        known = id(result) in self.holders
+        if weakly is None:
+            self.holders[id(result)] = result
+        elif not known:
+            self.holders[id(result)] = weakly
+        return not known
+
+    def results(self) -> list[AsyncResult]:
+        """Those that are still alive."""
+        alive = (holder() if isinstance(holder, _Weakly) else holder for holder in self.holders.values())
+        return [result for result in alive if result is not None]
+
+    def close(self) -> None:
+        """Nobody waits for it any more."""
+        for batch in self.batches:
+            batch.release()
+
+
+class _Batch:
+    """The ids that were subscribed to in one call, and the listener of that subscription: closed with the last of them."""
+
+    __slots__ = ("_left", "_registry", "_subscription", "ids", "is_open")
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        # One entry for each id: taking one off is atomic, where counting down is not.
+        self._left: list[None] = []
+        self._subscription: Subscription | None = None
+        self.ids: list[str] = []
+        #: Whether the subscription is there.
+        self.is_open = False
+
+    def __call__(self, change: Change, /) -> None:
+        self._registry.changed(change)
+
+    def take(self, task_id: str, subject: _Subject) -> None:
+        """This one, too."""
+        if self not in subject.batches:
+            self.ids.append(task_id)
+            self._left.append(None)
+            subject.batches += (self,)
+
+    def open(self, reader: ViewReader) -> None:
+        """Subscribe; everything may fire before we get to know the subscription."""
+        self._subscription = reader.subscribe(self.ids, self)
+        self.is_open = True
+        if not self._left:
+            self._subscription.close()
+
+    def release(self) -> None:
+        """One of the ids is done with."""
+        if self._left:
+            self._left.pop()
+        if not self._left and self._subscription is not None:
+            self._subscription.close()
+
+
+class _Weakly(weakref.ref["AsyncResult"]):
+    """A result that is not kept alive, and where it was registered. Dying, it only appends itself to the graves."""
+
+    __slots__ = ("key", "task_id")
+
+    def __new__(cls, result: AsyncResult, graves: deque[_Weakly]) -> Self:
+        return super().__new__(cls, result, graves.append)
+
+    def __init__(self, result: AsyncResult, graves: deque[_Weakly]) -> None:
+        super().__init__(result, graves.append)  # type: ignore[call-arg]
+        self.task_id = result.id
+        self.key = id(result)
+
+
+def _settle(subject: _Subject, meta: TaskMeta) -> None:
+    subject.close()
+    for result in subject.results():
+        result.learn(meta)
+
+
+def _abandon(subjects: Sequence[_Subject], error: BaseException) -> None:
+    for subject in subjects:
+        for result in subject.results():
+            result.abandon(error)
+
+
+def closed_error() -> Closed:
+    """What a wait raises that cannot go on."""
+    return Closed("The tracker was closed; the task itself goes on. Ask again with a new one: eventresults.connect(...).", what="tracker")

@@ -1,0 +1,84 @@
+"""A view of facts that a test tells it: what was told is at once there, and told on to who subscribed."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from datetime import UTC, datetime
+
+from eventresults.domain.fold import apply
+from eventresults.domain.position import Position
+from eventresults.errors import Closed
+from eventresults.view.base import Change, Fact
+
+
+class ToldView:
+    """A `ViewReader` of one partition. `tell(event)` folds one fact and publishes the change, on the calling thread."""
+
+    def __init__(self):
+        self._offsets = itertools.count()
+        self._facts = {}
+        self._metas = {}
+        self._listeners = []
+        self._lock = threading.Lock()
+        self.closed = False
+        self.reads = 0
+
+    def tell(self, event):
+        with self._lock:
+            at = Position(0, next(self._offsets))
+            log_time = int(datetime.now(UTC).timestamp() * 1000)
+            fact = Fact(at, log_time, event)
+            self._facts.setdefault(event.subject, []).append(fact)
+            meta = self._metas[event.subject] = apply(self._metas.get(event.subject), event, at, log_time)
+        alive = meta if meta is not None and meta.exists else None
+        for subjects, listener in list(self._listeners):
+            if event.subject in subjects:
+                listener(Change(event.subject, fact, alive))
+        return at
+
+    def empty(self):
+        """Drop all facts."""
+        self._facts.clear()
+        self._metas.clear()
+
+    @property
+    def subscriptions(self):
+        """How many are open."""
+        return len(self._listeners)
+
+    def get(self, task_id, *, freshness="default", timeout=None):
+        return self.get_many([task_id], freshness=freshness, timeout=timeout)[task_id]
+
+    def get_many(self, task_ids, *, freshness="default", timeout=None):
+        if self.closed:
+            raise Closed("closed", what="view")
+        self.reads += 1
+        metas = {task_id: self._metas.get(task_id) for task_id in task_ids}
+        return {task_id: meta if meta is not None and meta.exists else None for task_id, meta in metas.items()}
+
+    def history(self, subject, *, freshness="default", timeout=None):
+        return list(self._facts.get(subject, ()))
+
+    def group(self, group_id, *, freshness="default", timeout=None):
+        return None
+
+    def subscribe(self, subjects, listener):
+        if self.closed:
+            raise Closed("closed", what="view")
+        entry = (frozenset(subjects), listener)
+        with self._lock:
+            self._listeners.append(entry)
+        return _Subscription(self._lock, self._listeners, entry)
+
+
+class _Subscription:
+    def __init__(self, lock, listeners, entry):
+        self._lock = lock
+        self._listeners = listeners
+        self._entry = entry
+
+    def close(self):
+        # by identity: entries of the same ids and listener are equal
+        with self._lock:
+            self._listeners[:] = [one for one in self._listeners if one is not self._entry]
