@@ -1,0 +1,303 @@
+"""The owner: the one process that holds a view open for writing, and keeps it moving along its log.
+
+Opening checks that the view still belongs to the log; when it does not, the reason is logged and a new generation takes its place.
+A thread then projects. What holds it up (an unreachable log, a full disk) is told to readers who wait in vain, and tried again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from time import monotonic
+
+from eventresults.errors import Closed, EventResultsError, LogError, ViewCorrupt, ViewError, ViewLocked, ViewStale
+from eventresults.log.base import Log, LogInfo
+from eventresults.projector import Lifetimes, Projector
+from eventresults.service.places import Build, Place
+from eventresults.service.shards import Opened, Outdated, open_shards, why_outdated
+from eventresults.view.live import LiveView
+from eventresults.view.shard import Head, Shard
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+#: How often a running owner asks the log whether it is still the same one, in seconds.
+CHECK_SECONDS = 5.0
+BACKOFF_SECONDS = (0.05, 5.0)
+#: A trouble that stays the same is logged again after so many seconds.
+REPEAT_SECONDS = 60.0
+JOIN_SECONDS = 4.0
+
+
+class Owner:
+    """Owns the view of one log at one place. Make with `Owner.open`; `view` moves until `close`."""
+
+    def __init__(self, log: Log, place: Place, build: Build, opened: Opened, *, lifetimes: Lifetimes, timeout: float) -> None:
+        self.log = log
+        self.place = place
+        self.lifetimes = lifetimes
+        self.view = LiveView(opened.shards, opened.positions)
+        self.view.on_doubt = self._wake
+        #: Held while the view moves one step; hold it to keep the view still.
+        self.still = threading.Lock()
+        self._build = build
+        self._heads: Mapping[int, Head] = opened.heads
+        self._timeout = timeout
+        self._projector: Projector | None = None
+        self._fault: ViewError | None = None
+        self._checked = monotonic()
+        self._logged: tuple[str, float] = ("", 0.0)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="eventresults-projector", daemon=True)
+
+    @classmethod
+    def open(cls, log: Log, place: Place, *, lifetimes: Lifetimes | None = None, timeout: float = 10.0) -> Owner:
+        """Take the view's lock, check it against the log, and start projecting.
+
+        Raises `ViewLocked` when another process owns it, `ViewError` when it cannot be opened, `LogUnavailable` when the log cannot be
+        asked within `timeout` seconds, `TopicMisconfigured` when the log cannot be what the view was made from.
+        """
+        info = log.info(timeout)
+        build = place.open()
+        try:
+            found = _open(build, log, info, timeout)
+            if isinstance(found, Outdated):
+                fresh, opened = _begin_anew(log, place, info, found)
+                try:
+                    place.publish(fresh)
+                except BaseException:
+                    opened.close()
+                    fresh.close()
+                    raise
+                build.close()
+                build = fresh
+            else:
+                opened = found
+        except BaseException:
+            build.close()
+            raise
+        _tidy(place)
+        owner = cls(log, place, build, opened, lifetimes=lifetimes or Lifetimes(), timeout=timeout)
+        owner._thread.start()
+        return owner
+
+    @property
+    def generation(self) -> int:
+        """Which build of the view this is."""
+        return self._build.number
+
+    @property
+    def heads(self) -> dict[int, Head]:
+        """Where each shard stands, as of the last commit."""
+        return dict(self._heads)
+
+    def replace(self, build: Build, opened: Opened, *, same_log: bool = True) -> None:
+        """Put another generation in place of this one: `current` moves, readers and watchers stay. Hold `still` meanwhile.
+
+        With `same_log`, watchers are not told again what they know. When this raises, `build` and `opened` are still the caller's to close.
+        """
+        self.place.publish(build)
+        old_build = self._build
+        self._put(opened, same_log=same_log)
+        self._build = build
+        old_build.close()
+        _tidy(self.place)
+
+    def close(self) -> None:
+        """Stop projecting, close the shards, release the lock. Idempotent, at most 5 seconds."""
+        self._stop.set()
+        self._wake()
+        if self._thread is not threading.current_thread():
+            self._thread.join(JOIN_SECONDS)
+        try:
+            self.view.close()
+        finally:
+            self._build.close()
+
+    def _wake(self) -> None:
+        projector = self._projector
+        if projector is not None:
+            projector.wake()
+
+    # The projector's thread
+
+    def _run(self) -> None:
+        shortest, longest = BACKOFF_SECONDS
+        pause = shortest
+        while not self._stop.is_set():
+            try:
+                self._step()
+            except Exception as error:  # noqa: BLE001 - the thread lives as long as its owner; what stops it is told to every reader
+                if self._stop.is_set():
+                    break
+                self._take_trouble(error)
+                self._drop_projector()
+                self._stop.wait(pause)
+                pause = min(pause * 2, longest)
+            else:
+                pause = shortest
+                if self.view.trouble is not None:
+                    logger.info("the view at %s moves again", self.place.name)
+                    self.view.hold_up(None)
+        self._drop_projector()
+
+    def _step(self) -> None:
+        if self._projector is None or self._doubtful():
+            self._look()
+        with self.still:
+            if self._projector is None:
+                reader = self.log.reader({partition: head.next_offset for partition, head in self._heads.items()})
+                self._projector = Projector(reader, self.view, self._heads, self.lifetimes)
+            projector = self._projector
+        if self._stop.is_set():
+            return
+        try:
+            polled = projector.poll(POLL_SECONDS)
+        except Closed:
+            if self._projector is projector:
+                raise
+            return  # another generation took its place meanwhile
+        with self.still:
+            if self._projector is not projector:
+                return
+            try:
+                projector.fold(polled)
+            finally:
+                # What was committed before a partition failed stays committed.
+                self._heads = dict(projector.heads)
+
+    def _doubtful(self) -> bool:
+        return self.view.doubt_open or monotonic() - self._checked > CHECK_SECONDS
+
+    def _look(self) -> None:
+        """Is this still the log that the view was made from, and the view still well? If not, start over in a new generation."""
+        doubt, fault = self.view.take_doubt(), self._fault
+        with self.still:
+            build, current = self._build, self.place.current()
+        if current is not None and current > build.number:
+            raise ViewLocked(
+                f"Generation {current} took the place of {build.number} in the view at {self.place.name}: another process owns it now. "
+                "Close this tracker and connect again.",
+                path=self.place.name,
+                pid=None,
+            )
+        info = self.log.info(self._timeout)
+        outdated = why_outdated(self._heads, self.log, info, timeout=self._timeout)
+        if outdated is None:
+            outdated = _why_damaged(current, fault, doubt)
+        if outdated is not None:
+            if current is None:
+                # The next generation will have the number, and so the paths, of this one.
+                self._close_shards(build)
+            self._start_over(build, info, outdated)
+        elif fault is not None:
+            # Most of what a store fails with lasts until it is opened again.
+            self._close_shards(build)
+            with self.still:
+                if self._build is build:
+                    self._put(open_shards(build.open_store, info), same_log=True)
+        self._fault = None
+        self._checked = monotonic()
+
+    def _start_over(self, build: Build, info: LogInfo, outdated: Outdated) -> None:
+        fresh, opened = _begin_anew(self.log, self.place, info, outdated)
+        try:
+            with self.still:
+                if self._build is not build:
+                    raise ViewStale("The view was rebuilt meanwhile.", reason="rebuilt meanwhile")  # noqa: TRY301 - what is open is closed below
+                self.replace(fresh, opened, same_log=outdated.same_log)
+        except BaseException:
+            opened.close()
+            fresh.close()
+            raise
+
+    def _close_shards(self, build: Build) -> None:
+        """Readers wait for what takes their place."""
+        with self.still:
+            if self._build is build:
+                _close_all(self.view.shards)
+
+    def _put(self, opened: Opened, *, same_log: bool) -> None:
+        old = self.view.replace(opened.shards, opened.positions, same_log=same_log)
+        self._heads = opened.heads
+        self._drop_projector()
+        _close_all(old)
+
+    def _take_trouble(self, error: Exception) -> None:
+        trouble = error if isinstance(error, EventResultsError) else ViewError(f"the projector failed: {error!r}", reason=repr(error))
+        if isinstance(error, ViewError) and not isinstance(error, ViewStale | ViewLocked):
+            self._fault = error
+        self.view.hold_up(trouble)
+        said, when = self._logged
+        if said != str(error) or monotonic() - when > REPEAT_SECONDS:
+            self._logged = (str(error), monotonic())
+            expected = isinstance(error, LogError | ViewError)
+            logger.log(
+                logging.WARNING if expected else logging.ERROR,
+                "the view at %s is held up: %s",
+                self.place.name,
+                error,
+                exc_info=not expected,
+            )
+
+    def _drop_projector(self) -> None:
+        projector, self._projector = self._projector, None
+        if projector is not None:
+            projector.close()
+
+
+def _open(build: Build, log: Log, info: LogInfo, timeout: float) -> Opened | Outdated:
+    """The shards of this generation, or why they cannot be used."""
+    try:
+        opened = open_shards(build.open_store, info)
+    except ViewCorrupt as error:
+        return _damaged(error)
+    try:
+        outdated = why_outdated(opened.heads, log, info, timeout=timeout)
+    except BaseException:
+        opened.close()
+        raise
+    if outdated is None:
+        return opened
+    opened.close()
+    return outdated
+
+
+def _begin_anew(log: Log, place: Place, info: LogInfo, outdated: Outdated) -> tuple[Build, Opened]:
+    """An empty generation at the start of the log."""
+    logger.warning("the view at %s is built anew from the start of %s: %s", place.name, log.url, outdated.why)
+    build = place.next()
+    try:
+        return build, open_shards(build.open_store, info)
+    except BaseException:
+        build.close()
+        raise
+
+
+def _why_damaged(current: int | None, *errors: EventResultsError | None) -> Outdated | None:
+    if current is None:
+        return Outdated("its folder was deleted", same_log=True)
+    for error in errors:
+        if isinstance(error, ViewCorrupt):
+            return _damaged(error)
+    return None
+
+
+def _damaged(error: ViewCorrupt) -> Outdated:
+    return Outdated(f"it is damaged: {error}", same_log=True)
+
+
+def _close_all(shards: Mapping[int, Shard]) -> None:
+    for shard in shards.values():
+        try:
+            shard.close()
+        except ViewError as error:
+            logger.warning("a shard of the generation before could not be closed: %s", error)
+
+
+def _tidy(place: Place) -> None:
+    try:
+        place.tidy()
+    except ViewError as error:
+        logger.warning("old generations of the view at %s could not be removed: %s", place.name, error)

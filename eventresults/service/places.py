@@ -1,0 +1,136 @@
+"""Where the stores of a view are: in a folder with generations, or in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from eventresults.service.shards import OpenStore
+from eventresults.view.base import Store
+from eventresults.view.generation import Generation, ViewFolder
+
+
+class Build(Protocol):
+    """One generation of a view, locked for this process."""
+
+    @property
+    def number(self) -> int:
+        """Which generation this is."""
+
+    @property
+    def open_store(self) -> OpenStore:
+        """Opens the store of one partition in it."""
+
+    def close(self) -> None:
+        """Release it. Idempotent."""
+
+
+class Place(Protocol):
+    """Somewhere that generations of one view can be."""
+
+    @property
+    def name(self) -> str:
+        """For people: a path, or what it is."""
+
+    def open(self) -> Build:
+        """The current generation (made if there is none), locked. Raises `ViewLocked`, `ViewError`."""
+
+    def next(self) -> Build:
+        """A new, empty generation beside the current one, locked. Raises `ViewLocked`, `ViewError`."""
+
+    def current(self) -> int | None:
+        """The number of the generation in use; None when there is none (the view was deleted)."""
+
+    def publish(self, build: Build) -> None:
+        """From now on this one is current."""
+
+    def tidy(self) -> None:
+        """Remove the generations that are not current and that nobody holds."""
+
+
+class MemoryPlace:
+    """Generations that live as long as the process."""
+
+    name = "memory"
+
+    def __init__(self, make_store: Callable[[], Store]) -> None:
+        self._make_store = make_store
+        self._made = 0
+        self._current: int | None = None
+
+    def open(self) -> Build:
+        """A first generation: what an earlier one held is gone."""
+        build = self.next()
+        self.publish(build)
+        return build
+
+    def next(self) -> Build:
+        """A new, empty generation."""
+        self._made += 1
+        return _MemoryBuild(self._made, lambda _: self._make_store())
+
+    def current(self) -> int | None:
+        """The generation published last."""
+        return self._current
+
+    def publish(self, build: Build) -> None:
+        """Nobody else sees it."""
+        self._current = build.number
+
+    def tidy(self) -> None:
+        """What nobody holds is gone already."""
+
+
+class _MemoryBuild:
+    def __init__(self, number: int, open_store: OpenStore) -> None:
+        self.number = number
+        self.open_store = open_store
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+class FolderPlace:
+    """Generations in a folder, one of them current, each owned by who holds its lock."""
+
+    def __init__(self, path: Path, make_store: Callable[[Path], Store]) -> None:
+        self._folder = ViewFolder(path)
+        self._make_store = make_store
+        self.name = str(path)
+
+    def open(self) -> Build:
+        """The current generation, locked."""
+        return _FolderBuild(self._folder.open(), self._make_store)
+
+    def next(self) -> Build:
+        """A new generation, locked."""
+        return _FolderBuild(self._folder.next(), self._make_store)
+
+    def current(self) -> int | None:
+        """The generation that the folder names."""
+        return self._folder.current()
+
+    def publish(self, build: Build) -> None:
+        """Move `current` to it."""
+        assert isinstance(build, _FolderBuild)
+        self._folder.publish(build.generation)
+
+    def tidy(self) -> None:
+        """Remove old generations, and leftovers of builds that were never published."""
+        self._folder.sweep()
+
+
+class _FolderBuild:
+    def __init__(self, generation: Generation, make_store: Callable[[Path], Store]) -> None:
+        self.generation = generation
+        self.number = generation.number
+        self._make_store = make_store
+
+    def open_store(self, partition: int) -> Store:
+        """The store of one partition in this generation."""
+        return self._make_store(self.generation.shard_path(partition))
+
+    def close(self) -> None:
+        """Release the lock."""
+        self.generation.close()

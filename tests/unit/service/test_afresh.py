@@ -1,0 +1,391 @@
+"""Folding the log afresh: in place of the live view, or beside it to prove it right."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from eventresults.codec import plain, rows
+from eventresults.domain.position import Position
+from eventresults.errors import LogUnavailable, ViewError, ViewLocked
+from eventresults.log.memory import MemoryLog
+from eventresults.projector import Lifetimes
+from eventresults.service import afresh, owner
+from eventresults.service.afresh import Difference, rebuild, verify
+from eventresults.service.places import FolderPlace, MemoryPlace
+from eventresults.view import keys
+from eventresults.view.memory import MemoryStore
+from eventresults.view.rocksdb import MEGABYTE, RocksResources, RocksStore
+from tests.support.events import LOG_EPOCH
+from tests.support.views import FakeClock, tell_life, until, viewing
+
+IDS = [f"t{number}" for number in range(100)]
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch):
+    monkeypatch.setattr(owner, "BACKOFF_SECONDS", (0.01, 0.05))
+
+
+def scratch(_: Path) -> MemoryStore:
+    return MemoryStore()
+
+
+class Stores(MemoryPlace):
+    """A place whose stores a test can tamper with."""
+
+    def __init__(self):
+        self.made: list[MemoryStore] = []
+        super().__init__(self._make)
+
+    def _make(self):
+        self.made.append(MemoryStore())
+        return self.made[-1]
+
+
+@pytest.fixture
+def scene():
+    log, place = MemoryLog(partitions=1), Stores()
+    with viewing(log, place) as (view, recorder):
+        tell_life(recorder, IDS)
+        recorder.forgotten("t1")
+        log.writer().append(b"k", b"garbage")
+        recorder.started("open").result(1)
+        view.get("open")
+        yield log, place, view, recorder
+    log.close()
+
+
+def tamper(place: Stores, view, task_id: str, **fields) -> None:
+    """Change a row behind the view's back."""
+    store = place.made[0]
+    meta = rows.decode_task(store.get(keys.state(task_id)))
+    store.commit({keys.state(task_id): rows.encode_task(meta.evolve(**fields))})
+    view.owner.view.shard(0)._tasks.drop(task_id)
+
+
+# Verify
+
+
+def test_a_view_that_is_right_has_no_differences(scene):
+    _, _, view, _ = scene
+    seen = []
+    assert verify(view.owner, scratch, progress=lambda done, total: seen.append((done, total))) == []
+    assert seen[-1] == (303, 303)
+
+
+def test_an_altered_row_is_found_and_told_field_by_field(scene):
+    _, place, view, _ = scene
+    tamper(place, view, "t7", result="forged", worker="evil")
+    assert verify(view.owner, scratch) == [Difference("t7", "result", "forged", "t7"), Difference("t7", "worker", "evil", "w1")]
+
+
+def test_a_row_that_was_removed_or_added_is_found(scene):
+    # given
+    _, place, view, _ = scene
+    store = place.made[0]
+    forged = rows.decode_task(store.get(keys.state("t3"))).evolve(task_id="forged")
+
+    # when
+    store.commit({keys.state("forged"): rows.encode_task(forged)}, [keys.state("t7")])
+
+    # then
+    assert verify(view.owner, scratch) == [Difference("forged", "row", "SUCCESS", None), Difference("t7", "row", None, "SUCCESS")]
+
+
+def test_a_tampered_history_is_found(scene):
+    # given
+    _, place, view, _ = scene
+    store = place.made[0]
+    key, raw = next(store.scan(keys.HISTORY, keys.after(keys.HISTORY)))
+    (previous, offset, log_time, value), *others = rows.decode_segment(raw)
+
+    # when: one fact in it, or all of them
+    store.commit({key: rows.encode_segment([(previous, offset, log_time, value.replace(b'"add"', b'"sub"')), *others])})
+    [difference] = verify(view.owner, scratch)
+    assert difference[:2] == ("t0", "history")
+
+    store.commit({}, [key])
+    found = verify(view.owner, scratch)
+    assert {difference.field for difference in found} == {"history"}
+    assert len(found) == 1 + len(others)
+
+
+def test_a_tampered_listing_is_found(scene):
+    # given
+    _, place, view, _ = scene
+    store = place.made[0]
+    key, _ = next(store.scan(keys.RECENT, keys.after(keys.RECENT)))
+
+    # when
+    store.commit({}, [key])
+
+    # then
+    subject = key[9:].decode()
+    assert verify(view.owner, scratch) == [Difference(subject, "listing", False, True)]
+
+
+def test_a_tampered_dead_letter_is_found(scene):
+    # given
+    _, place, view, _ = scene
+    store = place.made[0]
+    [(key, raw)] = store.scan(keys.DEAD, keys.after(keys.DEAD))
+
+    # when
+    offset, log_time, _, *rest = plain.unpack(raw)
+    store.commit({key: plain.pack([offset, log_time, "nothing to see here", *rest])})
+
+    # then
+    [difference] = verify(view.owner, scratch)
+    assert (difference.subject, difference.field, difference.live) == ("0:301", "dead letter", "nothing to see here")
+    store.commit({}, [key])
+    [difference] = verify(view.owner, scratch)
+    assert (difference.field, difference.live) == ("dead letter", None)
+
+
+def test_lives_that_began_before_the_log_does_are_left_out(scene):
+    # given
+    log, place, view, _recorder = scene
+    log.delete_before(Position(0, 100))
+
+    # then
+    assert verify(view.owner, scratch) == []
+    tamper(place, view, "t7", result="forged")
+    assert verify(view.owner, scratch) == []
+    tamper(place, view, "t77", result="forged")
+    assert [difference.subject for difference in verify(view.owner, scratch)] == ["t77"]
+
+
+def test_a_life_that_followed_a_forgetting_before_the_log_s_start_is_right():
+    # given
+    log = MemoryLog()
+    with viewing(log) as (view, recorder):
+        recorder.started("t0")
+        recorder.forgotten("t0")
+        recorder.started("t0").result(1)
+        assert view.get("t0").first_offset == 2
+
+        # when
+        log.delete_before(Position(0, 2))
+
+        # then
+        assert verify(view.owner, scratch) == []
+
+
+def test_what_the_sweep_has_or_has_not_taken_is_no_difference():
+    # given: a sweep in small steps, and one in a single large one
+    clock = FakeClock()
+    log = MemoryLog(clock=clock)
+    with viewing(log, clock=clock, lifetimes=Lifetimes(unfinished=1_000, history=1_000)) as (view, recorder):
+        for number in range(2_000):
+            recorder.succeeded(f"t{number}", result_expires=1.0)
+        view.get("t0")
+        clock.now += 10_000
+        for number in range(3):
+            recorder.succeeded(f"later{number}", result_expires=100.0).result(1)
+            view.get(f"later{number}")
+        swept = view.owner.heads[0].counts["swept"]
+        assert 0 < swept < 2_000
+
+        # when / then
+        assert verify(view.owner, scratch) == []
+
+
+def test_verifying_goes_on_while_facts_come_in():
+    # given
+    log = MemoryLog(partitions=2)
+    stop = threading.Event()
+    with viewing(log) as (view, recorder):
+
+        def work():
+            number = 0
+            while not stop.is_set():
+                tell_life(recorder, [f"n{number % 50}"])
+                number += 1
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        view.get("n0")
+
+        # when / then
+        for _ in range(5):
+            assert verify(view.owner, scratch) == []
+        stop.set()
+        thread.join(5)
+        assert view.get("n1").state == "SUCCESS"
+
+
+# Rebuild
+
+
+def test_a_rebuilt_view_is_equal_and_in_place(scene):
+    # given
+    _, place, view, recorder = scene
+    tamper(place, view, "t7", result="forged")
+    seen = []
+
+    # when
+    count = rebuild(view.owner, progress=lambda done, total: seen.append((done, total)))
+
+    # then
+    assert count == 303
+    assert seen[-1] == (303, 303)
+    assert view.owner.generation == 2
+    assert view.get("t7").result == "t7"
+    assert verify(view.owner, scratch) == []
+
+    # when: it goes on
+    recorder.succeeded("open").result(1)
+
+    # then
+    assert view.get("open").state == "SUCCESS"
+
+
+def test_watchers_are_told_each_fact_once_over_a_rebuild_under_load():
+    # given
+    log = MemoryLog(partitions=2)
+    told, count = [], 600
+    with viewing(log) as (view, recorder):
+        tell_life(recorder, IDS)
+        view.get("t0")
+        ids = [f"n{number}" for number in range(count)]
+        view.subscribe(ids, lambda change: told.append((change.subject, change.fact.position)))
+
+        def work():
+            for task_id in ids:
+                recorder.started(task_id)
+                recorder.succeeded(task_id)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+
+        # when
+        for _ in range(4):
+            rebuild(view.owner)
+        thread.join(10)
+
+        # then
+        view.recent(freshness="latest")
+        until(lambda: len(told) >= 2 * count)
+        assert len(set(told)) == len(told) == 2 * count
+        assert view.owner.generation == 5
+        assert verify(view.owner, scratch) == []
+
+
+def test_reads_go_on_during_rebuilds_and_are_right():
+    # given
+    log = MemoryLog(partitions=2)
+    stop = threading.Event()
+    wrong = []
+    with viewing(log, read_timeout=20.0) as (view, recorder):
+        tell_life(recorder, IDS)
+        recorder.started("open")
+
+        def read():
+            while not stop.is_set():
+                try:
+                    if [meta and meta.state for meta in view.get_many([*IDS[:5], "open", "nobody"]).values()] != [
+                        *["SUCCESS"] * 5, "STARTED", None,
+                    ]:  # fmt: skip
+                        wrong.append("many")
+                    if view.get("open").state != "STARTED" or len(view.history("t9")) != 3 or len(view.recent(limit=3).items) != 3:
+                        wrong.append("one")
+                except Exception as error:
+                    wrong.append(error)
+
+        threads = [threading.Thread(target=read) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+
+        # when
+        for _ in range(10):
+            rebuild(view.owner)
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+
+    # then
+    assert wrong == []
+
+
+def test_a_rebuild_on_disk_leaves_one_generation_which_is_reopened(tmp_path):
+    # given
+    resources = RocksResources(block_cache=4 * MEGABYTE, write_buffers=MEGABYTE)
+    log = MemoryLog()
+    place = FolderPlace(tmp_path / "view", lambda path: RocksStore(path, resources=resources))
+    with viewing(log, place) as (view, recorder):
+        tell_life(recorder, IDS)
+        view.get("t0")
+
+        # when
+        rebuild(view.owner)
+
+        # then
+        assert sorted(path.name for path in (tmp_path / "view").iterdir()) == ["2", "current"]
+        assert verify(view.owner, lambda path: RocksStore(path, resources=resources)) == []
+    with viewing(log, place) as (view, _):
+        assert view.owner.heads[0].next_offset == 300
+        assert view.get("t99").result == "t99"
+
+
+def test_one_rebuild_at_a_time(tmp_path):
+    log = MemoryLog()
+    place = FolderPlace(tmp_path / "view", lambda path: MemoryStore())
+    with viewing(log, place) as (view, recorder):
+        tell_life(recorder, IDS)
+        view.get("t0")
+        build = place.next()
+        with pytest.raises(ViewLocked):
+            rebuild(view.owner)
+        build.close()
+        assert rebuild(view.owner) == 300
+
+
+def test_a_rebuild_that_fails_leaves_the_view_as_it_was(scene, monkeypatch):
+    # given
+    _, place, view, _ = scene
+
+    class Full(MemoryStore):
+        def commit(self, puts, deletes=()):
+            raise ViewError("the disk is full")
+
+    monkeypatch.setattr(place, "_make_store", Full)
+
+    # when
+    with pytest.raises(ViewError, match="full"):
+        rebuild(view.owner)
+
+    # then
+    assert view.owner.generation == 1
+    assert view.get("t7").result == "t7"
+
+
+def test_a_log_that_falls_silent_before_its_end_is_told(monkeypatch, scene):
+    # given
+    log, _, view, _ = scene
+    monkeypatch.setattr(afresh, "POLL_SECONDS", 0.001)
+
+    class Silent:
+        def poll(self, timeout):
+            return {}
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(log, "reader", lambda positions: Silent())
+
+    # when / then
+    with pytest.raises(LogUnavailable, match="gave no record"):
+        verify(view.owner, scratch)
+
+
+def test_a_closed_owner_is_not_rebuilt(scene):
+    _, _, view, _ = scene
+    owner_ = view.owner
+    view.close()
+    with pytest.raises(Exception, match="closed"):
+        rebuild(owner_)
+    assert replace(owner_.heads[0], log_time=LOG_EPOCH).next_offset == 303
