@@ -1,0 +1,1 @@
+"""Deployable processes, each one file that wires parts of the library."""

@@ -1,0 +1,155 @@
+"""The only room that names implementations: settings become a log, a view and a projector."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from eventresults.config import Settings
+from eventresults.errors import ConfigError
+from eventresults.log.base import Log
+from eventresults.log.own import OwnWrites
+from eventresults.projector import Lifetimes
+from eventresults.service.local import LocalView
+from eventresults.service.places import FolderPlace, MemoryPlace, Place
+from eventresults.view.base import Store
+
+
+def make_log(settings: Settings) -> Log:
+    """The log that the URL names. Opens nothing."""
+    url = settings.log
+    if url.scheme == "memory":
+        from eventresults.log.memory import MemoryLog  # noqa: PLC0415 - only what is used is loaded
+
+        return MemoryLog(url.name or None, settings.partitions, max_value_bytes=settings.max_value_bytes)
+    if url.scheme == "sqlite":
+        from eventresults.log.sqlite import SqliteLog  # noqa: PLC0415
+
+        return SqliteLog(
+            url.path,
+            append_timeout=settings.append_timeout,
+            max_in_flight=settings.max_in_flight,
+            max_in_flight_bytes=settings.max_in_flight_bytes,
+            max_value_bytes=settings.max_value_bytes,
+            synchronous=settings.synchronous,
+        )
+    from eventresults.log.brokerlog import BrokerLog  # noqa: PLC0415
+
+    client: type[BrokerLog]
+    if kafka_client(settings) == "confluent":
+        from eventresults.log.confluent import ConfluentLog  # noqa: PLC0415
+
+        client = ConfluentLog
+    else:
+        from eventresults.log.kafka import KafkaLog  # noqa: PLC0415
+
+        client = KafkaLog
+    return client(
+        url.servers,
+        url.topic,
+        security_protocol=settings.security_protocol,
+        sasl_mechanism=settings.sasl_mechanism,
+        sasl_username=settings.sasl_username,
+        sasl_password=_secret(settings.sasl_password),
+        ssl_cafile=settings.ssl_cafile,
+        ssl_certfile=settings.ssl_certfile,
+        ssl_keyfile=settings.ssl_keyfile,
+        ssl_password=_secret(settings.ssl_password),
+        ssl_check_hostname=settings.ssl_check_hostname,
+        connect_timeout=settings.connect_timeout,
+        append_timeout=settings.append_timeout,
+        max_value_bytes=settings.max_value_bytes,
+        max_in_flight=settings.max_in_flight,
+        max_in_flight_bytes=settings.max_in_flight_bytes,
+        compression=settings.compression,
+        linger=settings.linger_ms / 1000,
+        create_topic=settings.create_topic,
+        partitions=settings.partitions or 1,
+        replication=settings.replication_factor,
+        result_expires=settings.result_expires,
+    )
+
+
+def make_place(settings: Settings, make_store: Callable[[Path], Store]) -> Place:
+    """Where the view of this log is kept."""
+    if settings.view is None and settings.log.scheme == "memory":
+        from eventresults.view.memory import MemoryStore  # noqa: PLC0415
+
+        return MemoryPlace(MemoryStore)
+    return FolderPlace(view_folder(settings), make_store)
+
+
+def view_folder(settings: Settings) -> Path:
+    """The folder of the view: as set, else beside the SQLite file, else the user's cache folder by URL."""
+    view = settings.view
+    if view is not None:
+        if view == "group" or view.startswith(("http://", "https://")):
+            raise ConfigError(
+                f"view={view!r}: a view service is not part of this version. Leave `view` unset, or name a folder on this host.",
+                setting="view",
+                source=settings.sources["view"],
+            )
+        return Path(view).expanduser()
+    if settings.log.scheme == "sqlite":
+        return Path(settings.log.path + ".view")
+    import platformdirs  # noqa: PLC0415
+
+    name = hashlib.blake2b(settings.log.bare.encode(), digest_size=8).hexdigest()
+    return Path(platformdirs.user_cache_dir("eventresults")) / f"{settings.log.topic}-{name}"
+
+
+def make_stores() -> Callable[[Path], Store]:
+    """Opens stores on disk that share memory among themselves."""
+    from eventresults.view.rocksdb import RocksResources, RocksStore  # noqa: PLC0415
+
+    resources: list[RocksResources] = []
+
+    def make_store(path: Path) -> Store:
+        if not resources:
+            resources.append(RocksResources())
+        return RocksStore(path, resources=resources[0])
+
+    return make_store
+
+
+def lifetimes(settings: Settings) -> Lifetimes:
+    """How long rows stay."""
+    forever = 2**50
+    unfinished, history = settings.unfinished_expires, settings.history_expires
+    return Lifetimes(
+        unfinished=forever if unfinished is None else int(unfinished * 1000),
+        history=forever if history is None else int(history * 1000),
+    )
+
+
+def make_view(settings: Settings, log: Log, own: OwnWrites, place: Place) -> LocalView:
+    """What this process reads."""
+    return LocalView(
+        log,
+        place,
+        own,
+        lifetimes=lifetimes(settings),
+        read_timeout=settings.read_timeout,
+        connect_timeout=settings.connect_timeout,
+        may_own=settings.own == "auto",
+    )
+
+
+def kafka_client(settings: Settings) -> str:
+    """Which Kafka client this process uses: "confluent" or "kafka-python". Raises `ConfigError` when the chosen one is not installed."""
+    installed = importlib.util.find_spec("confluent_kafka") is not None
+    if settings.client == "confluent" and not installed:
+        raise ConfigError(
+            "client='confluent' needs the extra: run `pip install 'eventresults[confluent]'`.",
+            setting="client",
+            source=settings.sources["client"],
+        )
+    return "confluent" if installed and settings.client != "kafka-python" else "kafka-python"
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return None if value is None else value.get_secret_value()

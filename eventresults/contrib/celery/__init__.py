@@ -1,0 +1,1 @@
+"""The Celery result backend."""

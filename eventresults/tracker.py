@@ -1,0 +1,226 @@
+"""The tracker: the app object that hands the rooms to the user."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, Self
+from weakref import WeakSet
+
+from eventresults import bootstrap
+from eventresults.client import app as current
+from eventresults.client.backend import Backend
+from eventresults.client.groupresult import GroupResult
+from eventresults.client.result import AsyncResult
+from eventresults.client.resultset import ResultSet
+from eventresults.config import Settings, load_settings
+from eventresults.domain.events import TaskEvent, UnknownEvent
+from eventresults.domain.meta import TaskMeta
+from eventresults.domain.position import Position
+from eventresults.errors import ConfigError, ResultTimeout
+from eventresults.log.base import Log
+from eventresults.recorder import Appender, Recorder
+from eventresults.service.afresh import Difference, Progress, rebuild, verify
+from eventresults.service.local import LocalView
+from eventresults.view.base import Freshness
+from eventresults.worker.executor import TrackedExecutor
+from eventresults.worker.run import Run, run
+
+#: How long tasks may still run when the tracker is closed before their executor.
+EXECUTOR_GRACE_SECONDS = 2.0
+#: Inside `Tracker`, the class's name is a method's.
+Result = AsyncResult
+Results = list[AsyncResult]
+
+
+def connect(url: str | None = None, **settings: Any) -> Tracker:
+    """Make a tracker of the log at `url`, and make it the current one.
+
+    Without a URL: `EVENTRESULTS_URL`, then `eventresults.toml`, then `sqlite:///eventresults.db`. Further settings by keyword (see the
+    configuration table of the README). Opens nothing yet. Raises `ConfigError`.
+    """
+    tracker = Tracker(load_settings(url, **settings))
+    current.set_current(tracker)
+    return tracker
+
+
+def current_tracker() -> Tracker:
+    """The tracker that was connected last and is still open. Raises `ConfigError` when there is none."""
+    tracker = current.current_app()
+    if not isinstance(tracker, Tracker):
+        raise ConfigError("There is no current tracker: call eventresults.connect() first.", setting="url")
+    return tracker
+
+
+class Tracker:
+    """One log, its view, and everything made of them. A context manager; thread-safe; made by `connect`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.log: Log = bootstrap.make_log(settings)
+        self._appender = Appender(self.log, append_timeout=settings.append_timeout, max_value_bytes=settings.max_value_bytes)
+        self._make_store = bootstrap.make_stores()
+        self._place = bootstrap.make_place(settings, self._make_store)
+        self._view: LocalView = bootstrap.make_view(settings, self.log, self._appender.own, self._place)
+        self.backend = Backend(
+            self.recorder(),
+            self._view,
+            result_expires=settings.result_expires,
+            read_timeout=settings.read_timeout,
+            unfinished_expires=settings.unfinished_expires,
+            url=self.url,
+        )
+        self._executors: WeakSet[TrackedExecutor] = WeakSet()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @property
+    def url(self) -> str:
+        """The log's URL, passwords masked."""
+        return self.settings.log.masked
+
+    def __repr__(self) -> str:
+        return f"<Tracker: {self.url}>"
+
+    # Results
+
+    def AsyncResult(self, id: str, **arguments: Any) -> Result:  # noqa: N802 - Celery's name
+        """The result of one task; asks nothing yet."""
+        return AsyncResult(id, app=self, **arguments)
+
+    def ResultSet(self, results: Results, **arguments: Any) -> ResultSet:  # noqa: N802 - Celery's name
+        """Several results as one."""
+        return ResultSet(results, app=self, **arguments)
+
+    def GroupResult(self, id: str | None = None, results: Results | None = None, **arguments: Any) -> GroupResult:  # noqa: N802
+        """Several results under one id."""
+        return GroupResult(id, results, app=self, **arguments)
+
+    # Recording and doing
+
+    def recorder(self, worker: str | None = None) -> Recorder:
+        """Appends facts, as `worker` if that is given. All recorders of a tracker share its one way into the log."""
+        return Recorder(self._appender, worker=worker, source=self.settings.source, result_expires=self.settings.result_expires)
+
+    def executor(self, max_workers: int | None = None, **options: Any) -> TrackedExecutor:
+        """Run functions in threads, or with `processes=True` in processes, and record what becomes of each; see `TrackedExecutor`.
+
+        Opens the view, for results are to be had of it. Close the executor, or use `with`.
+        """
+        executor = TrackedExecutor(self, max_workers=max_workers, **options)
+        self._executors.add(executor)
+        return executor
+
+    def run(
+        self, name: str, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, task_id: str | None = None
+    ) -> AbstractContextManager[Run]:
+        """Record whatever happens in the `with` block as one task: `with tracker.run("resize") as task: task.result = …`."""
+        return run(self, name, args, kwargs, task_id)
+
+    # Reading
+
+    def read(self, task_id: str, freshness: Freshness | None = None) -> TaskMeta | None:
+        """What is known of one task; None for an unknown, expired or forgotten id. See "freshness" in the README."""
+        return self._view.get(str(task_id), freshness=freshness or "default")
+
+    def read_many(self, ids: Iterable[str], freshness: Freshness | None = None) -> dict[str, TaskMeta | None]:
+        """What is known of many tasks, by id."""
+        return self._view.get_many([str(one) for one in ids], freshness=freshness or "default")
+
+    def history(self, task_id: str) -> list[TaskEvent | UnknownEvent]:
+        """Every fact of one task (or group) that the view holds, oldest first."""
+        return [fact.event for fact in self._view.history(str(task_id))]
+
+    def tasks(
+        self,
+        state: str | None = None,
+        name: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+    ) -> list[TaskMeta]:
+        """Tasks whose first fact came (by log time) since <= time < until, newest first, at most `limit`."""
+        items: list[TaskMeta] = []
+        cursor: str | None = None
+        while len(items) < limit:
+            page = self._view.recent(
+                state=state, name=name, since=_ms(since), until=_ms(until), limit=limit - len(items), cursor=cursor,
+                freshness="default" if cursor is None else "applied",
+            )  # fmt: skip
+            items.extend(page.items)
+            cursor = page.cursor
+            if cursor is None:
+                break
+        return items
+
+    def wait_until(self, position: Position, timeout: float | None = None) -> None:
+        """Wait until the view holds this position. Raises `ResultTimeout` after `timeout` seconds (None: `read_timeout`)."""
+        if not self._view.wait_until(position, timeout):
+            raise ResultTimeout(f"The view did not reach {position} in time.", timeout=timeout)
+
+    # Tending the view
+
+    @property
+    def view(self) -> LocalView:
+        """What this tracker reads; opened by its first use."""
+        return self._view
+
+    def view_stats(self) -> dict[str, Any]:
+        """Where the view is, which generation, and of each partition: position, end of the log, lag, bytes and counts."""
+        owner = self._view.owner
+        ends = self.log.ends(list(owner.heads), self.settings.connect_timeout)
+        partitions = [
+            {
+                "partition": partition,
+                "position": (position := owner.view.position(partition)),
+                "end": ends[partition],
+                "lag": ends[partition] - position,
+                "bytes": owner.view.shard(partition).size(),
+                **head.counts,
+            }
+            for partition, head in owner.heads.items()
+        ]
+        return {"path": self._place.name, "generation": owner.generation, "log": self.url, "partitions": partitions}
+
+    def rebuild(self, progress: Progress | None = None) -> int:
+        """Fold the whole log into a new generation and put it in place of this one; the number of records folded."""
+        return rebuild(self._view.owner, progress=progress, timeout=self.settings.connect_timeout)
+
+    def verify(self, progress: Progress | None = None) -> list[Difference]:
+        """Fold the log afresh and compare it with the view; the differences."""
+        return verify(self._view.owner, self._make_store, progress=progress, timeout=self.settings.connect_timeout)
+
+    # The end
+
+    def flush(self, timeout: float = 10.0) -> bool:
+        """Wait until every fact recorded here is acknowledged or has failed; False when `timeout` seconds were not enough."""
+        return self._appender.flush(timeout)
+
+    def close(self) -> None:
+        """Flush what was recorded, release who waits (they raise `Closed`), close the view and the log. Idempotent.
+
+        Executors that were not shut down are: what had not begun is revoked, what runs has 2 seconds.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        for executor in list(self._executors):
+            executor.shutdown(cancel_futures=True, timeout=EXECUTOR_GRACE_SECONDS)
+        current.unset_current(self)
+        self._appender.close()
+        self.backend.close()
+        self._view.close()
+        self.log.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def _ms(moment: datetime | None) -> int | None:
+    return None if moment is None else int(moment.timestamp() * 1000)
