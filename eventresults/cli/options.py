@@ -1,0 +1,25 @@
+"""Options that many commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from eventresults.cli.output import Format
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        help="The log: memory://, sqlite:///file.db or kafka://host:9092/topic. Else EVENTRESULTS_URL, eventresults.toml, sqlite:///eventresults.db.",
+        show_default=False,
+    ),
+]
+View = Annotated[str | None, typer.Option("--view", help="The view: a folder, a service's http:// address, or group.", show_default=False)]
+Output = Annotated[
+    Format | None,
+    typer.Option("-o", "--output", help="How to print: a table on a terminal, JSON lines elsewhere, unless you say.", show_default=False),
+]
+TaskId = Annotated[str, typer.Argument(help="The task's id.", metavar="ID", show_default=False)]
+TaskIds = Annotated[list[str], typer.Argument(help="The tasks' ids.", metavar="ID...", show_default=False)]

@@ -1,0 +1,46 @@
+"""Durations and times as people type them on the command line."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import typer
+
+from eventresults.config.durations import seconds
+
+
+def duration(text: str) -> float:
+    """Seconds of "30s", "5m", "2h", "7d" or a number."""
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def moment(text: str) -> datetime:
+    """A time: ISO 8601 (UTC unless it says otherwise), "now", or a duration and "ago"."""
+    words = text.strip().lower()
+    now = datetime.now(UTC)
+    if words == "now":
+        return now
+    if words.endswith("ago"):
+        return now - timedelta(seconds=duration(words.removesuffix("ago")))
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no time: write 2026-11-22T20:44:56Z, 2026-11-22, or '2h ago'") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def iso(when: datetime | int | None) -> str | None:
+    """A time (or milliseconds since the epoch) as ISO 8601 in UTC."""
+    if when is None:
+        return None
+    if isinstance(when, int):
+        when = datetime.fromtimestamp(when / 1000, UTC)
+    return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def milliseconds(when: datetime | None) -> int | None:
+    """A time as the log counts: milliseconds since the epoch."""
+    return None if when is None else int(when.timestamp() * 1000)
