@@ -49,16 +49,7 @@ def encode_fields(kind: str, fields: Mapping[str, Any]) -> bytes:
         if value is None or (value is False and name == "observed"):
             continue
         record[name] = _moment(name, value) if name in TIMES and isinstance(value, datetime) else value
-    try:
-        return _write(record)
-    except UnicodeEncodeError:
-        return _write_printable(record)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise ValueNotEncodable(
-            f"A field of this {kind} fact cannot be recorded ({error}): payloads must have passed encode_value.",
-            path=kind,
-            type_name="dict",
-        ) from error
+    return _bytes(kind, record)
 
 
 def encode_checked(kind: str, fields: Mapping[str, Any]) -> bytes:
@@ -66,15 +57,21 @@ def encode_checked(kind: str, fields: Mapping[str, Any]) -> bytes:
 
     Raises what either raises.
     """
-    record = {name: value for name, value in fields.items() if value is not None}
-    if kind in EVENT_CLASSES:
-        try:
-            SHAPES[kind].validate(record)
-        except ValidationError:
-            validate_fields(kind, record)  # says what is wrong, if it cannot be made good
-    else:
+    if kind not in EVENT_CLASSES:
         raise _unknown_kind(kind)
-    return encode_fields(kind, record)
+    shape = SHAPES[kind]
+    record = {name: value for name, value in fields.items() if value is not None}
+    try:
+        shape.validate(record)
+    except ValidationError:
+        validate_fields(kind, record)  # says what is wrong, if it cannot be made good
+        return encode_fields(kind, record)
+    for name in shape.times:
+        if name in record and getattr(record[name], "tzinfo", None) is not UTC:
+            record[name] = _moment(name, record[name])
+    if record.get("observed") is False:
+        del record["observed"]
+    return _bytes(kind, {"v": CURRENT_VERSION, "kind": kind, **record})
 
 
 def validate_fields(kind: str, fields: Mapping[str, Any]) -> TaskEvent:
@@ -169,10 +166,23 @@ def _unknown_kind(kind: str) -> EventCorrupt:
     return EventCorrupt(f"{kind!a} is no kind of fact that this library writes: see EVENT_CLASSES.", reason="unknown kind")
 
 
-def _moment(name: str, value: datetime) -> datetime:
+def _bytes(kind: str, record: dict[str, Any]) -> bytes:
+    try:
+        return _write(record)
+    except UnicodeEncodeError:
+        return _write_printable(record)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ValueNotEncodable(
+            f"A field of this {kind} fact cannot be recorded ({error}): payloads must have passed encode_value.",
+            path=kind,
+            type_name="dict",
+        ) from error
+
+
+def _moment(name: str, value: object) -> datetime:
     try:
         return moment(value)
-    except (ValueError, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise EventCorrupt(f"{name} cannot be recorded: {error}.", reason=str(error)) from None
 
 

@@ -94,7 +94,7 @@ def unreachable(settings: BrokerSettings, timeout: float, reason: object = "") -
     """No broker answered in time."""
     detail = f" ({reason})" if str(reason) else ""
     return LogUnavailable(
-        f"no broker of {', '.join(settings.addresses)} answered within {timeout:g} s{detail}: see whether they run, whether this machine "
+        f"no broker of {', '.join(settings.addresses)} answered within {timeout:.3g} s{detail}: see whether they run, whether this machine "
         "reaches the addresses that they advertise, and whether security_protocol is theirs",
         url=settings.url,
         reason="unreachable",

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from eventresults.codec import events, foreign, rows
 from eventresults.codec.errors import decode_error, encode_error
-from eventresults.codec.events import decode, encode_event, encode_fields, validate_fields
+from eventresults.codec.events import decode, encode_checked, encode_event, encode_fields, validate_fields
 from eventresults.codec.upcast import UPCASTERS
 from eventresults.codec.values import check_wire, decode_value, encode_value
 from eventresults.domain.events import EVENT_CLASSES, Event, GroupFact, UnknownEvent
@@ -158,6 +158,7 @@ def test_an_event_reads_as_it_was_written(event):
     # and so does what a recorder checks before it writes
     written = {f.name: getattr(event, f.name) for f in fields(event)}
     assert validate_fields(event.kind, written) == event
+    assert json.loads(encode_checked(event.kind, {**written, "event_id": event.event_id or None})) == json.loads(raw)
     assert decode(encode_fields(event.kind, written)).event == event
 
 

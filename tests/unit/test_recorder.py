@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import os
 import subprocess
 import sys
 import threading
 from concurrent.futures import Future
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from time import monotonic
 
 import pytest
@@ -584,3 +585,26 @@ def test_what_is_on_its_way_is_seen_off_at_exit_and_at_the_end_of_a_child(tmp_pa
     log = SqliteLog(tmp_path / "log.db")
     assert log.info(5).ends[0] == count
     log.close()
+
+
+@pytest.mark.parametrize("time", [1_700_000_000, "yesterday", datetime(2026, 1, 1), object()])  # noqa: DTZ001 - that is the point
+def test_a_time_that_is_none_is_refused_and_says_so(time):
+    appender = Appender(MemoryLog())
+    with pytest.raises(EventCorrupt, match="time"):
+        Recorder(appender).sent("t1", time=time)
+    appender.close()
+
+
+def test_a_time_with_another_offset_is_written_in_utc():
+    # given
+    log = MemoryLog()
+    appender = Appender(log)
+
+    # when
+    there = datetime(2026, 11, 22, 21, 0, tzinfo=timezone(timedelta(hours=1)))
+    position = Recorder(appender).sent("t1", time=there, eta=there).result(5)
+
+    # then
+    written = json.loads(log.read(position, 1).value)
+    assert written["time"] == written["eta"] == "2026-11-22T20:00:00Z"
+    appender.close()
