@@ -91,7 +91,7 @@ def embedded(table: Table, tasks: int) -> None:
         held, rate, left = measures.promises(home, 100_000)
     table.row("100,000 pending promises: each holds", f"{held:,.0f} bytes")
     table.row("… resolved", f"{rate:,.0f} /s")
-    table.row("… of memory left for each afterwards", f"{left:,.0f} bytes", "no growth")
+    table.row("… objects left for each afterwards", f"{left:.3f}", "no growth")
 
 
 def on_kafka(table: Table, tasks: int) -> None:

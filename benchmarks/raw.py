@@ -29,10 +29,19 @@ def append_confluent(bootstrap: str, topic: str, records: Sequence[tuple[bytes, 
     producer = Producer({**settings, "queue.buffering.max.messages": len(records) + 10, "linger.ms": 5})
     producer.produce(topic, key=b"warm-up", value=b"{}")
     producer.flush(30)
+    acknowledged = 0
+
+    def delivered(error: object, _: object) -> None:
+        # Whoever wants to know what became of a record pays for this call.
+        nonlocal acknowledged
+        assert error is None
+        acknowledged += 1
+
     begun = time.perf_counter()
     for number, (key, value) in enumerate(records):
-        producer.produce(topic, key=key, value=value)
+        producer.produce(topic, key=key, value=value, on_delivery=delivered)
         if not number % 1000:
             producer.poll(0)
     assert not producer.flush(120)
+    assert acknowledged == len(records)
     return len(records) / (time.perf_counter() - begun)
