@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
@@ -17,6 +18,14 @@ _PENDING, _FINISHED = "PENDING", "FINISHED"  # the words of concurrent.futures
 
 # Guards the moment in which a future is finished, for all of them: it is held for less than a microsecond.
 _settling = threading.Lock()
+
+
+def _renew() -> None:
+    global _settling  # noqa: PLW0603 - a forked child may inherit it held by a thread that it does not have
+    _settling = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew)
 
 
 class Append(Future[Position]):

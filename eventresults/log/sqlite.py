@@ -28,7 +28,7 @@ from eventresults.log.bounds import (
     DEFAULT_MAX_VALUE_BYTES,
     InFlight,
 )
-from eventresults.log.forked import leave_to_parent, tell_of_forks
+from eventresults.log.forked import leave_to_parent, sqlite_calls, tell_of_forks
 from eventresults.log.outside import no_such_partition
 from eventresults.log.sqlite_file import SqliteFile, Synchronous
 from eventresults.log.sqlite_reader import SqliteReader
@@ -131,7 +131,7 @@ class SqliteLog:
     def close(self) -> None:
         """See `Log.close`."""
         self._closed = True
-        with self._asking:
+        with self._asking, sqlite_calls:
             if self._file is not None:
                 self._file.close()
                 self._file = None
@@ -154,14 +154,15 @@ class SqliteLog:
         if not self._asking.acquire(timeout=max(0.0, timeout)):
             raise LogUnavailable(f"{self.url} did not answer within {timeout:g} s: try again", url=self.url, reason="timeout")
         try:
-            self._check_open()
-            if self._file is not None and self._file.is_replaced():
-                self._file.close()
-                self._file = None
-            if self._file is None:
-                self._file = self._open(timeout)
-            with self._file.errors():
-                return question(self._file)
+            with sqlite_calls:
+                self._check_open()
+                if self._file is not None and self._file.is_replaced():
+                    self._file.close()
+                    self._file = None
+                if self._file is None:
+                    self._file = self._open(timeout)
+                with self._file.errors():
+                    return question(self._file)
         finally:
             self._asking.release()
 

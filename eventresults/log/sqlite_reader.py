@@ -11,7 +11,7 @@ from pathlib import Path
 
 from eventresults.errors import Closed
 from eventresults.log.base import Poll, Record
-from eventresults.log.forked import leave_to_parent, tell_of_forks
+from eventresults.log.forked import leave_to_parent, sqlite_calls, tell_of_forks
 from eventresults.log.outside import outside
 from eventresults.log.sqlite_file import SqliteFile
 from eventresults.log.sqlite_wakeup import wakeup_for
@@ -43,7 +43,7 @@ class SqliteReader:
         deadline = time.monotonic() + timeout
         while True:
             seen = self._wakeup.count
-            with self._using:
+            with self._using, sqlite_calls:
                 file = self._opened(timeout)
                 with file.errors():
                     version = _data_version(file)
@@ -62,7 +62,7 @@ class SqliteReader:
         """See `EventReader.close`."""
         self._closed = True
         self._wakeup.ring()
-        with self._using:
+        with self._using, sqlite_calls:
             if self._file is not None:
                 self._file.close()
                 self._file = None
@@ -90,7 +90,7 @@ class SqliteReader:
             pause = 0.001 if now - began < 1 else 0.005
             if self._wakeup.wait(seen, min(pause, deadline - now)) or self._woken or self._closed or now >= deadline:
                 return
-            with self._using:
+            with self._using, sqlite_calls:
                 file = self._opened(_OPEN_TIMEOUT)
                 with file.errors():
                     if _data_version(file) != version:

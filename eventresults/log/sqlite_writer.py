@@ -14,7 +14,7 @@ from eventresults.domain.position import Position
 from eventresults.errors import AppendTimeout, LogUnavailable
 from eventresults.log.appends import Append, settle
 from eventresults.log.bounds import InFlight, check_size
-from eventresults.log.forked import leave_to_parent, tell_of_forks
+from eventresults.log.forked import leave_to_parent, sqlite_calls, tell_of_forks
 from eventresults.log.sqlite_file import SqliteFile, explain, is_busy
 from eventresults.log.sqlite_wakeup import Wakeup, wakeup_for
 
@@ -94,7 +94,8 @@ class SqliteWriter:
             if self._thread is not None or self._closed:
                 return
             # Here rather than in the thread, so that the first caller learns what is wrong with the path.
-            self._file = self._open_file(_OPEN_TIMEOUT)
+            with sqlite_calls:
+                self._file = self._open_file(_OPEN_TIMEOUT)
             wakeup = wakeup_for(self._file.path)
             # A daemon, because it may die at any instant: what it has not committed was not acknowledged.
             thread = threading.Thread(target=self._run, args=(self._file, wakeup), name="eventresults-sqlite-writer", daemon=True)
@@ -109,7 +110,8 @@ class SqliteWriter:
                     settle(future, outcome)
                 self._in_flight.leave(future for future, _ in batch)
         finally:
-            file.close()
+            with sqlite_calls:
+                file.close()
 
     def _next_batch(self) -> list[tuple[Append, bytes]]:
         if not self._waiting:
@@ -123,7 +125,7 @@ class SqliteWriter:
     def _commit(self, file: SqliteFile, wakeup: Wakeup, batch: list[tuple[Append, bytes]]) -> Sequence[Position | Exception]:
         try:
             file.check_in_place()
-            with wakeup.writing, file.writing(time.monotonic() + self._append_timeout):
+            with sqlite_calls, wakeup.writing, file.writing(time.monotonic() + self._append_timeout):
                 offset, log_time = self._next_record(file)
                 rows = [(at, log_time, future.key, value) for at, (future, value) in enumerate(batch, offset)]
                 _insert(file, rows)
