@@ -6,18 +6,22 @@ A thread then projects. What holds it up (an unreachable log, a full disk) is to
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 import threading
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
 from time import monotonic
 
-from eventresults.errors import Closed, EventResultsError, LogError, ViewCorrupt, ViewError, ViewLocked, ViewStale
+from eventresults.errors import Closed, EventResultsError, LogError, ViewError, ViewLocked, ViewStale
 from eventresults.log.base import Log, LogInfo
 from eventresults.projector import Lifetimes, Projector
+from eventresults.service.opening import begin_anew, close_all, open_or_judge, tidy, why_damaged
 from eventresults.service.places import Build, Place
 from eventresults.service.shards import Opened, Outdated, open_shards, why_outdated
 from eventresults.view.live import LiveView
-from eventresults.view.shard import Head, Shard
+from eventresults.view.shard import Head
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +52,7 @@ class Owner:
         self._fault: ViewError | None = None
         self._checked = monotonic()
         self._logged: tuple[str, float] = ("", 0.0)
+        self._forget_exit: Callable[[], None] = lambda: None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="eventresults-projector", daemon=True)
 
@@ -61,9 +66,9 @@ class Owner:
         info = log.info(timeout)
         build = place.open()
         try:
-            found = _open(build, log, info, timeout)
+            found = open_or_judge(build, log, info, timeout)
             if isinstance(found, Outdated):
-                fresh, opened = _begin_anew(log, place, info, found)
+                fresh, opened = begin_anew(log, place, info, found)
                 try:
                     place.publish(fresh)
                 except BaseException:
@@ -77,8 +82,9 @@ class Owner:
         except BaseException:
             build.close()
             raise
-        _tidy(place)
+        tidy(place)
         owner = cls(log, place, build, opened, lifetimes=lifetimes or Lifetimes(), timeout=timeout)
+        owner._forget_exit = _close_at_exit(owner)
         owner._thread.start()
         return owner
 
@@ -102,11 +108,12 @@ class Owner:
         self._put(opened, same_log=same_log)
         self._build = build
         old_build.close()
-        _tidy(self.place)
+        tidy(self.place)
 
     def close(self) -> None:
         """Stop projecting, close the shards, release the lock. Idempotent, at most 5 seconds."""
         self._stop.set()
+        self._forget_exit()
         self._wake()
         if self._thread is not threading.current_thread():
             self._thread.join(JOIN_SECONDS)
@@ -185,7 +192,7 @@ class Owner:
         info = self.log.info(self._timeout)
         outdated = why_outdated(self._heads, self.log, info, timeout=self._timeout)
         if outdated is None:
-            outdated = _why_damaged(current, fault, doubt)
+            outdated = why_damaged(current, fault, doubt)
         if outdated is not None:
             if current is None:
                 # The next generation will have the number, and so the paths, of this one.
@@ -201,7 +208,7 @@ class Owner:
         self._checked = monotonic()
 
     def _start_over(self, build: Build, info: LogInfo, outdated: Outdated) -> None:
-        fresh, opened = _begin_anew(self.log, self.place, info, outdated)
+        fresh, opened = begin_anew(self.log, self.place, info, outdated)
         try:
             with self.still:
                 if self._build is not build:
@@ -216,13 +223,13 @@ class Owner:
         """Readers wait for what takes their place."""
         with self.still:
             if self._build is build:
-                _close_all(self.view.shards)
+                close_all(self.view.shards)
 
     def _put(self, opened: Opened, *, same_log: bool) -> None:
         old = self.view.replace(opened.shards, opened.positions, same_log=same_log)
         self._heads = opened.heads
         self._drop_projector()
-        _close_all(old)
+        close_all(old)
 
     def _take_trouble(self, error: Exception) -> None:
         trouble = error if isinstance(error, EventResultsError) else ViewError(f"the projector failed: {error!r}", reason=repr(error))
@@ -247,57 +254,17 @@ class Owner:
             projector.close()
 
 
-def _open(build: Build, log: Log, info: LogInfo, timeout: float) -> Opened | Outdated:
-    """The shards of this generation, or why they cannot be used."""
-    try:
-        opened = open_shards(build.open_store, info)
-    except ViewCorrupt as error:
-        return _damaged(error)
-    try:
-        outdated = why_outdated(opened.heads, log, info, timeout=timeout)
-    except BaseException:
-        opened.close()
-        raise
-    if outdated is None:
-        return opened
-    opened.close()
-    return outdated
+def _close_at_exit(owner: Owner) -> Callable[[], None]:
+    """Close it before the interpreter ends: a thread that Python ends amid RocksDB's code takes the process down with it.
 
+    Returns what takes this back.
+    """
+    reference, pid = weakref.ref(owner), os.getpid()
 
-def _begin_anew(log: Log, place: Place, info: LogInfo, outdated: Outdated) -> tuple[Build, Opened]:
-    """An empty generation at the start of the log."""
-    logger.warning("the view at %s is built anew from the start of %s: %s", place.name, log.url, outdated.why)
-    build = place.next()
-    try:
-        return build, open_shards(build.open_store, info)
-    except BaseException:
-        build.close()
-        raise
+    def close() -> None:
+        alive = reference()
+        if alive is not None and os.getpid() == pid:  # what a forked child inherits is not its own to close
+            alive.close()
 
-
-def _why_damaged(current: int | None, *errors: EventResultsError | None) -> Outdated | None:
-    if current is None:
-        return Outdated("its folder was deleted", same_log=True)
-    for error in errors:
-        if isinstance(error, ViewCorrupt):
-            return _damaged(error)
-    return None
-
-
-def _damaged(error: ViewCorrupt) -> Outdated:
-    return Outdated(f"it is damaged: {error}", same_log=True)
-
-
-def _close_all(shards: Mapping[int, Shard]) -> None:
-    for shard in shards.values():
-        try:
-            shard.close()
-        except ViewError as error:
-            logger.warning("a shard of the generation before could not be closed: %s", error)
-
-
-def _tidy(place: Place) -> None:
-    try:
-        place.tidy()
-    except ViewError as error:
-        logger.warning("old generations of the view at %s could not be removed: %s", place.name, error)
+    atexit.register(close)
+    return lambda: atexit.unregister(close)

@@ -512,26 +512,25 @@ def test_a_log_that_ends_before_the_view_makes_the_read_stale_and_the_view_doubt
 
 
 def test_a_read_is_of_one_generation_and_waits_for_the_one_that_takes_its_place(desk: Desk):
-    # given: a reader waits; then an empty generation takes the place, at a position that it had reached
+    # given: a view that knows of the sending, and a reader who waits for the start
     desk.tell(sent())
+    desk.fold()
+    desk.tell(started())
     found = []
     thread = threading.Thread(target=lambda: found.append(desk.reader.get(TASK)))
     thread.start()
     until(lambda: desk.log.asked == 1)
-    fresh = Shard(MemoryStore(), 0)
 
-    # when
-    old = desk.view.replace({0: fresh}, {0: 0}, same_log=True)
-    for shard in old.values():
-        shard.close()
-    head = Head(desk.log.info(1).log_id, 1)
-    projector = Projector(desk.log.reader({0: 0}), desk.view, {0: head})
+    # when: an empty generation takes the place, and is then folded; the old shards are still to be read
+    old = desk.view.replace({0: Shard(MemoryStore(), 0)}, {0: 0}, same_log=True)
+    projector = Projector(desk.log.reader({0: 0}), desk.view, {0: Head(desk.log.info(1).log_id, 1)})
     projector.fold(projector.poll(1))
     projector.close()
 
     # then
     thread.join(5)
-    assert found[0].state == "PENDING"
+    assert found[0].state == "STARTED"
+    assert old[0].task(TASK).state == "PENDING"
 
 
 def test_a_read_that_meets_closed_shards_waits_for_the_next_generation(desk: Desk):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -273,6 +274,42 @@ def test_watchers_are_told_each_fact_once_over_a_rebuild_under_load():
         assert len(set(told)) == len(told) == 2 * count
         assert view.owner.generation == 5
         assert verify(view.owner, scratch) == []
+
+
+class HeldLog(MemoryLog):
+    """A log whose first reader, the projector's, can be held back."""
+
+    def __init__(self):
+        super().__init__()
+        self.held = False
+        self.readers = 0
+
+    def reader(self, positions):
+        reader = super().reader(positions)
+        self.readers += 1
+        if self.readers == 1:
+            poll = reader.poll
+            reader.poll = lambda timeout: {} if self.held and not time.sleep(0.001) else poll(min(timeout, 0.01))
+        return reader
+
+
+def test_a_rebuild_goes_no_further_than_what_watchers_were_told():
+    # given: a view that is behind
+    log, told = HeldLog(), []
+    with viewing(log) as (view, recorder):
+        tell_life(recorder, ["t0"])
+        assert view.get("t0") is not None
+        view.subscribe(["t1"], lambda change: told.append(change.fact.event.kind))
+        log.held = True
+        time.sleep(0.02)  # the poll under way ends
+        tell_life(recorder, ["t1"])
+
+        # when
+        rebuild(view.owner)
+
+        # then
+        assert view.get("t1").state == "SUCCESS"
+        assert told == ["task-sent", "task-started", "task-succeeded"]
 
 
 def test_reads_go_on_during_rebuilds_and_are_right():

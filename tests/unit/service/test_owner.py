@@ -21,6 +21,7 @@ from eventresults.service import owner as module
 from eventresults.service.local import LocalView
 from eventresults.service.owner import Owner
 from eventresults.service.places import FolderPlace, MemoryPlace
+from eventresults.service.shards import open_shards
 from eventresults.view import keys
 from eventresults.view.memory import MemoryStore
 from eventresults.view.rocksdb import MEGABYTE, RocksResources, RocksStore
@@ -620,6 +621,46 @@ def test_a_view_that_another_took_over_is_no_longer_moved(folder: Folder, caplog
             told(folder.log, ["later"])
             view.get("later", timeout=0.1)
         build.close()
+
+
+def test_what_was_read_for_a_generation_is_not_folded_into_the_next():
+    # given: a log that has another generation take the view's place between a poll and its fold
+    class Interrupting(MemoryLog):
+        interrupt = None
+
+        def reader(self, positions):
+            reader = super().reader(positions)
+            poll = reader.poll
+
+            def interrupted(timeout):
+                polled = poll(timeout)
+                if polled and self.interrupt is not None:
+                    interrupt, self.interrupt = self.interrupt, None
+                    interrupt()
+                return polled
+
+            reader.poll = interrupted
+            return reader
+
+    log = Interrupting()
+    told(log)
+    with viewing(log) as (view, _):
+        assert states(view) == ["SUCCESS"] * 10
+        owner = view.owner
+
+        def start_over():
+            build = owner.place.next()
+            with owner.still:
+                owner.replace(build, open_shards(build.open_store, log.info(1)), same_log=False)
+
+        # when
+        log.interrupt = start_over
+        told(log, ["later"])
+
+        # then
+        until(lambda: owner.generation == 2)
+        assert states(view, [*IDS, "later"]) == ["SUCCESS"] * 11
+        assert folded(view) == 33
 
 
 # One at a time, and the end

@@ -85,6 +85,13 @@ def test_since_is_included_and_until_is_not():
     assert every_page(foldings, since=LOG_EPOCH + 10, until=LOG_EPOCH + 20, limit=4) == [f"t{number}" for number in range(19, 9, -1)]
 
 
+def test_a_cursor_does_not_lead_out_of_the_span():
+    foldings = shards(60, 3)
+    _, cursor = page(foldings, limit=10)
+    assert page(foldings, cursor=cursor, until=LOG_EPOCH + 3)[0] == ["t2", "t1", "t0"]
+    assert page(foldings, cursor=cursor, since=LOG_EPOCH + 47)[0] == ["t49", "t48", "t47"]
+
+
 @pytest.mark.parametrize(("since", "until"), [(LOG_EPOCH + 20, LOG_EPOCH + 10), (None, 0), (None, -5), (2**70, None)])
 def test_a_span_without_time_holds_nothing(since, until):
     assert page(shards(30, 2), since=since, until=until) == ([], None)

@@ -1,0 +1,73 @@
+"""Opening a generation of the view, and beginning another when it is no longer right."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from eventresults.errors import EventResultsError, ViewCorrupt, ViewError
+from eventresults.log.base import Log, LogInfo
+from eventresults.service.places import Build, Place
+from eventresults.service.shards import Opened, Outdated, open_shards, why_outdated
+from eventresults.view.shard import Shard
+
+logger = logging.getLogger(__name__)
+
+
+def open_or_judge(build: Build, log: Log, info: LogInfo, timeout: float) -> Opened | Outdated:
+    """The shards of this generation, or why they cannot be used."""
+    try:
+        opened = open_shards(build.open_store, info)
+    except ViewCorrupt as error:
+        return _damaged(error)
+    try:
+        outdated = why_outdated(opened.heads, log, info, timeout=timeout)
+    except BaseException:
+        opened.close()
+        raise
+    if outdated is None:
+        return opened
+    opened.close()
+    return outdated
+
+
+def begin_anew(log: Log, place: Place, info: LogInfo, outdated: Outdated) -> tuple[Build, Opened]:
+    """An empty generation at the start of the log."""
+    logger.warning("the view at %s is built anew from the start of %s: %s", place.name, log.url, outdated.why)
+    build = place.next()
+    try:
+        return build, open_shards(build.open_store, info)
+    except BaseException:
+        build.close()
+        raise
+
+
+def why_damaged(current: int | None, *errors: EventResultsError | None) -> Outdated | None:
+    """Why a view must be built anew, by its current generation (None: there is none) and by what was raised of late."""
+    if current is None:
+        return Outdated("its folder was deleted", same_log=True)
+    for error in errors:
+        if isinstance(error, ViewCorrupt):
+            return _damaged(error)
+    return None
+
+
+def _damaged(error: ViewCorrupt) -> Outdated:
+    return Outdated(f"it is damaged ({error.facts.get('reason', error)})", same_log=True)
+
+
+def close_all(shards: Mapping[int, Shard]) -> None:
+    """Close these, whatever one of them says to it."""
+    for shard in shards.values():
+        try:
+            shard.close()
+        except ViewError as error:
+            logger.warning("a shard of the view could not be closed: %s", error)
+
+
+def tidy(place: Place) -> None:
+    """Remove old generations; one that cannot be removed harms nobody."""
+    try:
+        place.tidy()
+    except ViewError as error:
+        logger.warning("old generations of the view at %s could not be removed: %s", place.name, error)
