@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -36,18 +36,29 @@ class Folded(NamedTuple):
     shard: Shard
     records: Sequence[Record]
     states: States
+    #: Ids whose changes were kept, and those changes.
+    watched: set[str]
+    kept: list[Change]
     #: Ids of which a revoke request was folded.
     requested: set[str]
 
     def changes(self, wanted: Callable[[str, bool], bool] = lambda _id, _requested: True) -> Iterator[Change]:
-        """The changes, in log order, of the ids for which `wanted(id, a revoke request of it was folded)` holds.
+        """In log order, at least the changes of the ids for which `wanted(id, a revoke request of it was folded)` holds.
 
-        Few are ever told, and a poll that keeps all its events and states costs more than folding those few once more.
+        Few are ever told, and a poll that keeps all its events and states costs more than folding a few once more: those of ids that
+        began to be watched while the poll was folded.
         """
+        met = self.states.tasks.keys() | self.states.groups.keys()
+        late = {subject for subject in met if subject not in self.watched and wanted(subject, subject in self.requested)}
+        if late:
+            yield from sorted([*self.kept, *self._again(late)], key=lambda change: change.fact.position)
+        else:
+            yield from self.kept
+
+    def _again(self, late: set[str]) -> Iterator[Change]:
         states = self.states.again()
         for record in self.records:
-            subject = _subject(record)
-            if not wanted(subject, subject in self.requested):
+            if _subject(record) not in late:
                 continue
             at = Position(self.shard.partition, record.offset)
             try:
@@ -56,7 +67,7 @@ class Folded(NamedTuple):
                 continue
             before, after = states.tell(event, at, record.log_time, self.shard)
             if after is not None and after is not before:
-                yield Change(subject, Fact(at, record.log_time, event), after)
+                yield Change(event.subject, Fact(at, record.log_time, event), after)
 
 
 def fingerprint(record: Record) -> bytes:
@@ -68,12 +79,18 @@ def fingerprint(record: Record) -> bytes:
     return digest.digest()
 
 
-def fold_poll(shard: Shard, head: Head, poll: Poll, lifetimes: Lifetimes) -> Folded:
-    """Fold what one poll of this shard's partition gave. Reads the shard, changes nothing in it."""
+def fold_poll(
+    shard: Shard, head: Head, poll: Poll, lifetimes: Lifetimes, *, watched: Callable[[Iterable[str]], set[str]] = lambda _: set()
+) -> Folded:
+    """Fold what one poll of this shard's partition gave. Reads the shard, changes nothing in it.
+
+    `watched` says whose changes will be told, of the ids it is given.
+    """
     records = poll.records
     # A record's key is its subject, or the record is a dead letter: one look for all rows, before anything is decoded.
-    states = States(shard.tasks({_subject(record) for record in records}), {}, lifetimes)
-    fold = _Fold(shard, Batch(head), states, lifetimes)
+    subjects = {_subject(record) for record in records}
+    states = States(shard.tasks(subjects), {}, lifetimes)
+    fold = _Fold(shard, Batch(head), states, lifetimes, watched(subjects))
     for record in records:
         fold.one(record)
     fold.finish()
@@ -92,14 +109,16 @@ def fold_poll(shard: Shard, head: Head, poll: Poll, lifetimes: Lifetimes) -> Fol
         log_time=log_time,
         counts=dict(total),
     )
-    return Folded(batch, shard, records, states, fold.requested)
+    return Folded(batch, shard, records, states, fold.watched, fold.kept, fold.requested)
 
 
 class _Fold:
     """The facts of one poll on their way into a batch."""
 
-    def __init__(self, shard: Shard, batch: Batch, states: States, lifetimes: Lifetimes) -> None:
+    def __init__(self, shard: Shard, batch: Batch, states: States, lifetimes: Lifetimes, watched: set[str]) -> None:
         self.batch = batch
+        self.watched = watched
+        self.kept: list[Change] = []
         self.counts: Counter[str] = Counter()
         self.requested: set[str] = set()
         self._shard = shard
@@ -130,6 +149,8 @@ class _Fold:
             return
         if isinstance(event, TaskRevokeRequested):
             self.requested.add(event.task_id)
+        if self.watched and event.subject in self.watched:
+            self.kept.append(Change(event.subject, Fact(at, log_time, event), after))
 
         self._folded += 1
         segment = self._segment

@@ -38,7 +38,7 @@ class Projector:
         taken = 0
         for partition, poll in polled.items():
             shard = self._view.shard(partition)
-            folded = fold_poll(shard, self._heads[partition], poll, self._lifetimes)
+            folded = fold_poll(shard, self._heads[partition], poll, self._lifetimes, watched=self._view.watched)
             shard.commit(folded.batch)
             self._heads[partition] = folded.batch.head
             self._view.publish(partition, poll.next_offset, folded.changes(self._view.listens))

@@ -135,6 +135,11 @@ class LiveView:
 
     # Publishing: the projector's thread
 
+    def watched(self, subjects: Iterable[str]) -> set[str]:
+        """Those of these ids that somebody watches."""
+        listeners = self._listeners
+        return {subject for subject in subjects if subject in listeners} if listeners else set()
+
     def listens(self, subject: str, request: bool) -> bool:
         """Whether anybody wants to be told of a fact of this id; `request`: it is a revoke request."""
         return subject in self._listeners or (request and bool(self._revoke_listeners))

@@ -452,6 +452,59 @@ def test_a_projector_folds_commits_and_then_publishes():
     projecting.close()
 
 
+def test_who_begins_to_watch_while_a_poll_is_folded_is_told_of_it_in_order_with_the_others():
+    # given: one who watches, and one who comes between the fold and its commit
+    class Meanwhile(MemoryStore):
+        act = staticmethod(lambda: None)
+
+        def commit(self, puts, deletes=()):
+            self.act()
+            super().commit(puts, deletes)
+
+    log, store, told = MemoryLog(), Meanwhile(), []
+
+    def tell(change):
+        told.append((change.subject, change.fact.position.offset, change.fact.event.kind, getattr(change.meta, "state", None)))
+
+    projecting, view = projector(log, [store])
+    view.subscribe(["early"], tell)
+    store.act = lambda: view.subscribe(["late", GROUP], tell)
+    append(log, sent(task_id="late"))
+    append(log, sent(task_id="early"), group_sized(), started(task_id="late"), sent(), started(task_id="early"), succeeded(task_id="late"))
+
+    # when
+    projecting.fold(projecting.poll(1))
+
+    # then
+    assert [one for one in told if one[0] != GROUP] == [
+        ("late", 0, "task-sent", "PENDING"),
+        ("early", 1, "task-sent", "PENDING"),
+        ("late", 3, "task-started", "STARTED"),
+        ("early", 5, "task-started", "STARTED"),
+        ("late", 6, "task-succeeded", "SUCCESS"),
+    ]
+    assert [one[:3] for one in told if one[0] == GROUP] == [(GROUP, 2, "group-sized")]
+    projecting.close()
+
+
+def test_revoke_requests_are_told_to_who_watches_them_all():
+    # given
+    log, told = MemoryLog(), []
+    projecting, view = projector(log, [MemoryStore()])
+    view.open_revokes(told.append)
+    append(log, sent(), revoke_requested(), started(), revoke_requested(task_id="other"))
+
+    # when
+    projecting.fold(projecting.poll(1))
+
+    # then
+    assert [(change.subject, change.fact.position.offset, change.meta.revoke_request is not None) for change in told] == [
+        (TASK, 1, True),
+        ("other", 3, True),
+    ]
+    projecting.close()
+
+
 def test_what_the_store_refuses_is_neither_told_nor_counted_as_folded():
     # given
     log = MemoryLog()
