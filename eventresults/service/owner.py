@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from time import monotonic
 
-from eventresults.errors import Closed, EventResultsError, LogError, ViewError, ViewLocked, ViewStale
+from eventresults.errors import Closed, EventResultsError, LogError, TopicMisconfigured, ViewError, ViewLocked, ViewStale
 from eventresults.log.base import Log, LogInfo
 from eventresults.projector import Lifetimes, Projector
 from eventresults.service.opening import begin_anew, close_all, open_or_judge, tidy, why_damaged
@@ -51,6 +51,7 @@ class Owner:
         self._projector: Projector | None = None
         self._fault: ViewError | None = None
         self._checked = monotonic()
+        self._looks = 0
         self._logged: tuple[str, float] = ("", 0.0)
         self._forget_exit: Callable[[], None] = lambda: None
         self._stop = threading.Event()
@@ -190,10 +191,20 @@ class Owner:
                 pid=None,
             )
         info = self.log.info(self._timeout)
-        outdated = why_outdated(self._heads, self.log, info, timeout=self._timeout)
+        # While all seems well one record is enough, of each partition in turn: this holds the projection up.
+        turn = None if self._projector is None or doubt is not None else [self._looks % len(self._heads)]
+        self._looks += 1
+        outdated = why_outdated(self._heads, self.log, info, timeout=self._timeout, read=turn)
         if outdated is None:
             outdated = why_damaged(current, fault, doubt)
         if outdated is not None:
+            if info.partitions != len(self._heads):
+                raise TopicMisconfigured(
+                    f"{self.log.url} was created again, with {info.partitions} partitions in place of {len(self._heads)}, while this "
+                    "process had it open: close this tracker and connect again.",
+                    topic=self.log.url,
+                    problems=[f"partitions changed from {len(self._heads)} to {info.partitions}"],
+                )
             if current is None:
                 # The next generation will have the number, and so the paths, of this one.
                 self._close_shards(build)

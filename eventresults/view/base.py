@@ -83,7 +83,8 @@ class ViewReader(Protocol):
     """What a caller may ask of a view, whoever holds it. Safe to call from many threads.
 
     Every method that takes `freshness` and `timeout` raises `ViewStale` when an answer that new could not be had within `timeout`
-    seconds (None: the `read_timeout` setting), and `Closed` once the view is closed. Forgotten, expired and merely requested ids
+    seconds (None: the `read_timeout` setting), `TopicMisconfigured` when the log's partitions changed, which no waiting heals, and `Closed`
+    once the view is closed. Forgotten, expired and merely requested ids
     read as None.
     """
 

@@ -439,6 +439,28 @@ def test_a_changed_number_of_partitions_is_told_to_readers_while_running():
         assert view.owner.generation == 1
 
 
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_a_log_created_again_with_another_number_of_partitions_must_be_connected_to_again(partitions: int):
+    # given
+    log = MemoryLog(partitions=2)
+    told(log)
+    with viewing(log) as (view, _):
+        assert states(view) == ["SUCCESS"] * 10
+
+        # when
+        log._records = MemoryLog(partitions=partitions)._records
+        told(log, ["a", "b", "c"])
+        until(lambda: isinstance(view.owner.view.trouble, TopicMisconfigured))
+
+        # then
+        with pytest.raises(TopicMisconfigured, match="connect again|has 3 now"):
+            view.get_many(["nobody", "no one", "none"])
+
+    # and a new connection finds its view built anew
+    with viewing(log) as (view, _):
+        assert states(view, ["a", "b", "c", "t0"]) == ["SUCCESS"] * 3 + [None]
+
+
 # Trouble that passes
 
 
