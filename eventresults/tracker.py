@@ -21,7 +21,7 @@ from eventresults.domain.meta import TaskMeta
 from eventresults.domain.position import Position
 from eventresults.errors import ConfigError, ResultTimeout
 from eventresults.log.base import Log
-from eventresults.recorder import Appender, Recorder
+from eventresults.recorder import Recorder
 from eventresults.service.afresh import Difference, Progress, rebuild, verify
 from eventresults.service.local import LocalView
 from eventresults.view.base import Freshness
@@ -60,7 +60,7 @@ class Tracker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.log: Log = bootstrap.make_log(settings)
-        self._appender = Appender(self.log, append_timeout=settings.append_timeout, max_value_bytes=settings.max_value_bytes)
+        self._appender = bootstrap.make_appender(settings, self.log)
         self._make_store = bootstrap.make_stores()
         self._place = bootstrap.make_place(settings, self._make_store)
         self._view: LocalView = bootstrap.make_view(settings, self.log, self._appender.own, self._place)
@@ -169,20 +169,8 @@ class Tracker:
 
     def view_stats(self) -> dict[str, Any]:
         """Where the view is, which generation, and of each partition: position, end of the log, lag, bytes and counts."""
-        owner = self._view.owner
-        ends = self.log.ends(list(owner.heads), self.settings.connect_timeout)
-        partitions = [
-            {
-                "partition": partition,
-                "position": (position := owner.view.position(partition)),
-                "end": ends[partition],
-                "lag": ends[partition] - position,
-                "bytes": owner.view.shard(partition).size(),
-                **head.counts,
-            }
-            for partition, head in owner.heads.items()
-        ]
-        return {"path": self._place.name, "generation": owner.generation, "log": self.url, "partitions": partitions}
+        found: dict[str, Any] = self._view.ask("stats", self.settings.connect_timeout)
+        return {**found, "log": self.url}
 
     def rebuild(self, progress: Progress | None = None) -> int:
         """Fold the whole log into a new generation and put it in place of this one; the number of records folded."""

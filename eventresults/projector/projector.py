@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import NamedTuple
 
 from eventresults.log.base import EventReader, Poll
 from eventresults.projector.batch import fold_poll
@@ -11,14 +13,41 @@ from eventresults.view.live import LiveView
 from eventresults.view.shard import Head
 
 
+class Step(NamedTuple):
+    """One poll of one partition that was folded and committed: where the shard stood before and after it, and how long that took."""
+
+    partition: int
+    before: Head
+    after: Head
+    fold_seconds: float
+    commit_seconds: float
+
+
+#: Told of every step, on the projector's thread: it must return at once and raise nothing.
+Observer = Callable[[Step], None]
+
+
+def unobserved(_: Step) -> None:
+    """The observer that looks away."""
+
+
 class Projector:
     """Moves a live view along its log, one poll at a time. Used by one thread; `wake` may come from any."""
 
-    def __init__(self, reader: EventReader, view: LiveView, heads: Mapping[int, Head], lifetimes: Lifetimes | None = None) -> None:
+    def __init__(
+        self,
+        reader: EventReader,
+        view: LiveView,
+        heads: Mapping[int, Head],
+        lifetimes: Lifetimes | None = None,
+        *,
+        observer: Observer = unobserved,
+    ) -> None:
         self._reader = reader
         self._view = view
         self._heads = dict(heads)
         self._lifetimes = lifetimes or Lifetimes()
+        self._observer = observer
 
     @property
     def heads(self) -> Mapping[int, Head]:
@@ -37,11 +66,14 @@ class Projector:
         """
         taken = 0
         for partition, poll in polled.items():
-            shard = self._view.shard(partition)
-            folded = fold_poll(shard, self._heads[partition], poll, self._lifetimes, watched=self._view.watched)
+            shard, before, begun = self._view.shard(partition), self._heads[partition], perf_counter()
+            folded = fold_poll(shard, before, poll, self._lifetimes, watched=self._view.listeners.watched)
+            committing = perf_counter()
             shard.commit(folded.batch)
+            committed = perf_counter()
             self._heads[partition] = folded.batch.head
-            self._view.publish(partition, poll.next_offset, folded.changes(self._view.listens))
+            self._view.publish(partition, poll.next_offset, folded.changes(self._view.listeners.listens))
+            self._observer(Step(partition, before, folded.batch.head, committing - begun, committed - committing))
             taken += len(poll.records)
         return taken
 

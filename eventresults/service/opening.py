@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from eventresults.errors import EventResultsError, ViewCorrupt, ViewError
+from eventresults.errors import EventResultsError, ViewCorrupt, ViewError, ViewLocked
 from eventresults.log.base import Log, LogInfo
 from eventresults.service.places import Build, Place
 from eventresults.service.shards import Opened, Outdated, open_shards, why_outdated
@@ -29,6 +29,57 @@ def open_or_judge(build: Build, log: Log, info: LogInfo, timeout: float) -> Open
         return opened
     opened.close()
     return outdated
+
+
+def take(log: Log, place: Place, timeout: float) -> tuple[Build, Opened]:
+    """The current generation, locked and open, or another in its place when it is no longer right. See `Owner.open`."""
+    info = log.info(timeout)
+    build = place.open()
+    try:
+        found = open_or_judge(build, log, info, timeout)
+        if not isinstance(found, Outdated):
+            return build, found
+        fresh, opened = begin_anew(log, place, info, found)
+        _publish(place, fresh, opened)
+    except BaseException:
+        build.close()
+        raise
+    build.close()
+    return fresh, opened
+
+
+def take_over(log: Log, place: Place, timeout: float) -> tuple[Build, Opened]:
+    """The next generation, locked and open: a clone of the current one, whose owner is there but silent; if need be, an empty one."""
+    info = log.info(timeout)
+    found: Opened | Outdated
+    try:
+        build = place.succeed()
+    except ViewLocked:
+        raise
+    except ViewError as error:
+        found = Outdated(f"its owner is silent, and no clone of it could be had ({error})", same_log=True)
+    else:
+        try:
+            found = open_or_judge(build, log, info, timeout)
+            if not isinstance(found, Outdated):
+                _publish(place, build, found)
+                return build, found
+        except BaseException:
+            build.close()
+            raise
+        build.close()
+    build, opened = begin_anew(log, place, info, found)
+    _publish(place, build, opened)
+    return build, opened
+
+
+def _publish(place: Place, build: Build, opened: Opened) -> None:
+    try:
+        place.publish(build)
+    except BaseException:
+        opened.close()
+        build.close()
+        raise
 
 
 def begin_anew(log: Log, place: Place, info: LogInfo, outdated: Outdated) -> tuple[Build, Opened]:

@@ -13,13 +13,15 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping
 from time import monotonic
+from typing import NamedTuple
 
-from eventresults.errors import Closed, EventResultsError, LogError, TopicMisconfigured, ViewError, ViewLocked, ViewStale
+from eventresults.errors import Closed, EventResultsError, LogError, TopicMisconfigured, ViewError, ViewStale
 from eventresults.log.base import Log, LogInfo
-from eventresults.projector import Lifetimes, Projector
-from eventresults.service.opening import begin_anew, close_all, open_or_judge, tidy, why_damaged
+from eventresults.projector import Lifetimes, Projector, replay
+from eventresults.service.opening import begin_anew, close_all, take, take_over, tidy, why_damaged
 from eventresults.service.places import Build, Place
 from eventresults.service.shards import Opened, Outdated, open_shards, why_outdated
+from eventresults.view.listeners import Listeners
 from eventresults.view.live import LiveView
 from eventresults.view.shard import Head
 
@@ -34,14 +36,35 @@ REPEAT_SECONDS = 60.0
 JOIN_SECONDS = 4.0
 
 
+class Overtaken(Exception):
+    """A higher generation is in use than the one held here."""
+
+
+class Told(NamedTuple):
+    """How far those who listen were told: every change before these offsets (by partition) of the log of this id."""
+
+    log_id: str
+    offsets: Mapping[int, int]
+
+
 class Owner:
     """Owns the view of one log at one place. Make with `Owner.open`; `view` moves until `close`."""
 
-    def __init__(self, log: Log, place: Place, build: Build, opened: Opened, *, lifetimes: Lifetimes, timeout: float) -> None:
+    def __init__(
+        self,
+        log: Log,
+        place: Place,
+        build: Build,
+        opened: Opened,
+        *,
+        lifetimes: Lifetimes,
+        timeout: float,
+        listeners: Listeners | None = None,
+    ) -> None:
         self.log = log
         self.place = place
         self.lifetimes = lifetimes
-        self.view = LiveView(opened.shards, opened.positions)
+        self.view = LiveView(opened.shards, opened.positions, listeners)
         self.view.on_doubt = self._wake
         #: Held while the view moves one step; hold it to keep the view still.
         self.still = threading.Lock()
@@ -54,40 +77,60 @@ class Owner:
         self._looks = 0
         self._logged: tuple[str, float] = ("", 0.0)
         self._forget_exit: Callable[[], None] = lambda: None
+        #: Whether another process took this one's place; set before the view is closed.
+        self.resigned = False
+        #: Called once on the projector's thread, after this owner resigned and released everything.
+        self.on_resign: Callable[[], None] = lambda: None
+        #: Called after another generation of this owner's own took the place of the one before.
+        self.on_replaced: Callable[[], None] = lambda: None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="eventresults-projector", daemon=True)
 
     @classmethod
-    def open(cls, log: Log, place: Place, *, lifetimes: Lifetimes | None = None, timeout: float = 10.0) -> Owner:
-        """Take the view's lock, check it against the log, and start projecting.
+    def open(
+        cls,
+        log: Log,
+        place: Place,
+        *,
+        lifetimes: Lifetimes | None = None,
+        timeout: float = 10.0,
+        listeners: Listeners | None = None,
+        after: Told | None = None,
+        silent: bool = False,
+    ) -> Owner:
+        """Take the view's lock, check it against the log, tell `listeners` what they missed since `after`, and start projecting.
+
+        With `silent`, the owner of the current generation is there but does not answer: a clone of what it holds is the next one.
 
         Raises `ViewLocked` when another process owns it, `ViewError` when it cannot be opened, `LogUnavailable` when the log cannot be
         asked within `timeout` seconds, `TopicMisconfigured` when the log cannot be what the view was made from.
         """
-        info = log.info(timeout)
-        build = place.open()
+        lifetimes = lifetimes or Lifetimes()
+        build, opened = take_over(log, place, timeout) if silent else take(log, place, timeout)
+        tidy(place)
+        owner = cls(log, place, build, opened, lifetimes=lifetimes, timeout=timeout, listeners=listeners)
         try:
-            found = open_or_judge(build, log, info, timeout)
-            if isinstance(found, Outdated):
-                fresh, opened = begin_anew(log, place, info, found)
-                try:
-                    place.publish(fresh)
-                except BaseException:
-                    opened.close()
-                    fresh.close()
-                    raise
-                build.close()
-                build = fresh
-            else:
-                opened = found
+            if listeners and after is not None and after.log_id == next(iter(opened.heads.values())).log_id:
+                for change in replay(owner.view, log, listeners.subjects(), after.offsets, lifetimes):
+                    listeners.tell(change)
         except BaseException:
+            opened.close()
             build.close()
             raise
-        tidy(place)
-        owner = cls(log, place, build, opened, lifetimes=lifetimes or Lifetimes(), timeout=timeout)
         owner._forget_exit = _close_at_exit(owner)
         owner._thread.start()
         return owner
+
+    @property
+    def told(self) -> Told:
+        """The log, and the offsets before which every change was told to those who listen."""
+        return Told(next(iter(self._heads.values())).log_id, {p: self.view.position(p) for p in self.view.partitions})
+
+    @property
+    def overtaken(self) -> bool:
+        """Whether a higher generation is in use: another process owns the view, and this one must not touch it any more."""
+        current = self.place.current()
+        return current is not None and current > self._build.number
 
     @property
     def generation(self) -> int:
@@ -98,6 +141,15 @@ class Owner:
     def heads(self) -> dict[int, Head]:
         """Where each shard stands, as of the last commit."""
         return dict(self._heads)
+
+    def check(self) -> bool:
+        """Whether this owner is still the one, as far as can be seen at once; if not, it is about to resign."""
+        if self.resigned or self._stop.is_set():
+            return False
+        if self.overtaken:
+            self._wake()
+            return False
+        return True
 
     def replace(self, build: Build, opened: Opened, *, same_log: bool = True) -> None:
         """Put another generation in place of this one: `current` moves, readers and watchers stay. Hold `still` meanwhile.
@@ -110,6 +162,7 @@ class Owner:
         self._build = build
         old_build.close()
         tidy(self.place)
+        self.on_replaced()
 
     def close(self) -> None:
         """Stop projecting, close the shards, release the lock. Idempotent, at most 5 seconds."""
@@ -136,6 +189,9 @@ class Owner:
         while not self._stop.is_set():
             try:
                 self._step()
+            except Overtaken:
+                self._resign()
+                return
             except Exception as error:  # noqa: BLE001 - the thread lives as long as its owner; what stops it is told to every reader
                 if self._stop.is_set():
                     break
@@ -169,11 +225,26 @@ class Owner:
         with self.still:
             if self._projector is not projector:
                 return
+            if self.overtaken:
+                raise Overtaken
             try:
                 projector.fold(polled)
             finally:
                 # What was committed before a partition failed stays committed.
                 self._heads = dict(projector.heads)
+
+    def _resign(self) -> None:
+        """Another process took over while this one was silent: let go of everything, without harm to what is its own now."""
+        logger.warning(
+            "the view at %s has another owner now (generation %s): this process reads there", self.place.name, self.place.current()
+        )
+        self.resigned = True
+        self._stop.set()
+        self._forget_exit()
+        self._drop_projector()
+        self.view.close()
+        self._build.close()
+        self.on_resign()
 
     def _doubtful(self) -> bool:
         return self.view.doubt_open or monotonic() - self._checked > CHECK_SECONDS
@@ -184,12 +255,7 @@ class Owner:
         with self.still:
             build, current = self._build, self.place.current()
         if current is not None and current > build.number:
-            raise ViewLocked(
-                f"Generation {current} took the place of {build.number} in the view at {self.place.name}: another process owns it now. "
-                "Close this tracker and connect again.",
-                path=self.place.name,
-                pid=None,
-            )
+            raise Overtaken
         info = self.log.info(self._timeout)
         # While all seems well one record is enough, of each partition in turn: this holds the projection up.
         turn = None if self._projector is None or doubt is not None else [self._looks % len(self._heads)]
@@ -244,7 +310,7 @@ class Owner:
 
     def _take_trouble(self, error: Exception) -> None:
         trouble = error if isinstance(error, EventResultsError) else ViewError(f"the projector failed: {error!r}", reason=repr(error))
-        if isinstance(error, ViewError) and not isinstance(error, ViewStale | ViewLocked):
+        if isinstance(error, ViewError) and not isinstance(error, ViewStale):
             self._fault = error
         self.view.hold_up(trouble)
         said, when = self._logged

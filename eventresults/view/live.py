@@ -7,24 +7,20 @@ order, to whoever subscribed. It answers with what is there: `eventresults.readi
 from __future__ import annotations
 
 import copy
-import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
 
-from eventresults.domain.events import TaskRevokeRequested
 from eventresults.errors import Closed, EventResultsError, TopicMisconfigured
 from eventresults.view.base import Change, Listener
+from eventresults.view.listeners import Listeners, Subscribed
 from eventresults.view.shard import Shard
-
-logger = logging.getLogger(__name__)
 
 
 class LiveView:
     """Shards, their positions, and those who wait or watch. Any thread may read; one thread publishes."""
 
-    def __init__(self, shards: Mapping[int, Shard], positions: Mapping[int, int]) -> None:
+    def __init__(self, shards: Mapping[int, Shard], positions: Mapping[int, int], listeners: Listeners | None = None) -> None:
         self._shards: Mapping[int, Shard] = dict(shards)
         self._partitions = tuple(sorted(shards))
         self._positions = dict(positions)
@@ -33,10 +29,8 @@ class LiveView:
         self._trouble: EventResultsError | None = None
         self._closed = False
         self._doubt: EventResultsError | None = None
-        self._lock = threading.Lock()
-        self._listeners: dict[str, tuple[Listener, ...]] = {}
-        self._gone: deque[tuple[tuple[str, ...] | None, Listener]] = deque()
-        self._revoke_listeners: tuple[Listener, ...] = ()
+        #: Who is told of changes.
+        self.listeners = Listeners() if listeners is None else listeners
         #: How often another log has taken the place of the one that this view was made from.
         self.logs_before = 0
         #: Called when a reader doubts the view, on that reader's thread.
@@ -94,69 +88,24 @@ class LiveView:
     # Watching
 
     def subscribe(self, subjects: Iterable[str], listener: Listener) -> Subscribed:
-        """See `ViewReader.subscribe`."""
+        """Call `listener` with every change of these ids from now on, on the projector's thread. Raises `Closed`."""
         self._check_open()
-        subjects = tuple(subjects)
-        with self._lock:
-            for subject in subjects:
-                self._listeners[subject] = (*self._listeners.get(subject, ()), listener)
-        self._clear_gone()
-        return Subscribed(lambda: self._stop(subjects, listener))
+        return self.listeners.add(subjects, listener)
 
     def open_revokes(self, listener: Listener) -> Subscribed:
         """See `ViewReader.open_revokes`."""
         self._check_open()
-        with self._lock:
-            self._revoke_listeners = (*self._revoke_listeners, listener)
-        self._clear_gone()
-        return Subscribed(lambda: self._stop(None, listener))
-
-    def _stop(self, subjects: tuple[str, ...] | None, listener: Listener) -> None:
-        self._gone.append((subjects, listener))
-        self._clear_gone()
-
-    def _clear_gone(self) -> None:
-        """Take out who stopped, unless somebody holds the lock, who then does it: a destructor may run anywhere, and must not wait."""
-        while self._gone and self._lock.acquire(blocking=False):
-            try:
-                while self._gone:
-                    subjects, listener = self._gone.popleft()
-                    if subjects is None:
-                        self._revoke_listeners = _without(self._revoke_listeners, listener)
-                        continue
-                    for subject in subjects:
-                        left = _without(self._listeners.get(subject, ()), listener)
-                        if left:
-                            self._listeners[subject] = left
-                        else:
-                            self._listeners.pop(subject, None)
-            finally:
-                self._lock.release()
+        return self.listeners.add_for_revokes(listener)
 
     # Publishing: the projector's thread
 
-    def watched(self, subjects: Iterable[str]) -> set[str]:
-        """Those of these ids that somebody watches."""
-        listeners = self._listeners
-        return {subject for subject in subjects if subject in listeners} if listeners else set()
-
-    def listens(self, subject: str, request: bool) -> bool:
-        """Whether anybody wants to be told of a fact of this id; `request`: it is a revoke request."""
-        return subject in self._listeners or (request and bool(self._revoke_listeners))
-
     def publish(self, partition: int, position: int, changes: Iterable[Change]) -> None:
         """A poll is committed: tell it to those who watch, in log order, then release those who wait for the position."""
-        listeners = self._listeners
-        if listeners or self._revoke_listeners:
+        if self.listeners:
             told = self._told.get(partition, 0)
             for change in changes:
-                if change.fact.position.offset < told:
-                    continue
-                for listener in listeners.get(change.subject, ()):
-                    _tell(listener, change)
-                if self._revoke_listeners and isinstance(change.fact.event, TaskRevokeRequested):
-                    for listener in self._revoke_listeners:
-                        _tell(listener, change)
+                if change.fact.position.offset >= told:
+                    self.listeners.tell(change)
         with self._moved:
             self._positions[partition] = position
             self._moved.notify_all()
@@ -226,33 +175,3 @@ class LiveView:
     def _check_open(self) -> None:
         if self._closed:
             raise Closed("This view is closed: open a new tracker with eventresults.connect().", what="view")
-
-
-class Subscribed:
-    """A subscription: closing it never blocks, may be repeated, and may happen in a destructor."""
-
-    __slots__ = ("_stop",)
-
-    def __init__(self, stop: Callable[[], None]) -> None:
-        self._stop: Callable[[], None] | None = stop
-
-    def close(self) -> None:
-        """Stop it."""
-        stop, self._stop = self._stop, None
-        if stop is not None:
-            stop()
-
-
-def _without(listeners: tuple[Listener, ...], listener: Listener) -> tuple[Listener, ...]:
-    """One subscription less, where a listener has several."""
-    for index, one in enumerate(listeners):
-        if one is listener:
-            return listeners[:index] + listeners[index + 1 :]
-    return listeners
-
-
-def _tell(listener: Listener, change: Change) -> None:
-    try:
-        listener(change)
-    except Exception:
-        logger.exception("a listener failed at %s of %r; the others were told", change.fact.position, change.subject[:64])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import threading
 from contextlib import contextmanager
@@ -627,22 +628,29 @@ def test_a_view_whose_folder_is_deleted_is_built_anew_while_running(folder: Fold
         assert view.owner.heads[0].next_offset == 33
 
 
-def test_a_view_that_another_took_over_is_no_longer_moved(folder: Folder, caplog):
+def test_an_owner_whose_place_another_took_resigns(folder: Folder):
     with folder.viewing() as view:
         # given
         states(view)
 
         # when
+        owner = view.owner
         other = folder.place
         build = other.next()
         other.publish(build)
 
-        # then
-        until(lambda: isinstance(view.owner.view.trouble, ViewLocked))
-        with pytest.raises(ViewStale, match="another process owns it now"):
-            told(folder.log, ["later"])
-            view.get("later", timeout=0.1)
+        # then: it lets go, and waits for the other to answer
+        until(lambda: owner.resigned)
+        with pytest.raises(Closed):
+            owner.view.shard(0)
+        told(folder.log, ["later"])
+        with pytest.raises(ViewStale):
+            view.get("later", timeout=0.2)
+
+        # and when / then: the other is gone
         build.close()
+        assert view.get("later") is not None
+        assert (view.owner.generation, view.owner is owner) == (2, False)
 
 
 def test_what_was_read_for_a_generation_is_not_folded_into_the_next():
@@ -691,8 +699,12 @@ def test_what_was_read_for_a_generation_is_not_folded_into_the_next():
 def test_a_view_has_one_owner(folder: Folder):
     with folder.viewing() as view:
         states(view)
-        with folder.viewing() as other, pytest.raises(ViewLocked, match="open"):
-            other.get("t0")
+        with folder.viewing() as other:
+            assert states(other) == ["SUCCESS"] * 10
+            with pytest.raises(ViewLocked, match=f"pid {os.getpid()}"):
+                assert other.owner
+        with pytest.raises(ViewLocked, match="open"):
+            Owner.open(folder.log, folder.place)
     with folder.viewing() as view:
         assert states(view) == ["SUCCESS"] * 10
 

@@ -175,8 +175,8 @@ def test_nothing_is_kept_of_closed_subscriptions(view: LiveView):
     for number in range(100):
         view.subscribe([f"t{number}"], print).close()
         view.open_revokes(print).close()
-    assert view._listeners == {}
-    assert view._revoke_listeners == ()
+    assert view.listeners.subjects() == []
+    assert view.listeners.of_revokes == ()
 
 
 def test_revoke_requests_are_told_whatever_their_task(view: LiveView):
@@ -206,7 +206,7 @@ def test_a_subscription_may_be_closed_in_a_destructor_that_runs_while_another_is
     done = threading.Event()
 
     def subscribe():
-        with view._lock:  # as within subscribe()
+        with view.listeners._lock:  # as within subscribe()
             garbage.clear()
         view.subscribe([TASK], print)
         done.set()
@@ -216,7 +216,7 @@ def test_a_subscription_may_be_closed_in_a_destructor_that_runs_while_another_is
 
     # then
     assert done.wait(5), "deadlock"
-    assert view._listeners[TASK] == (print,)
+    assert view.listeners._by_subject[TASK] == (print,)
 
 
 def test_subscribing_and_closing_from_many_threads_loses_nobody(view: LiveView):
@@ -242,7 +242,7 @@ def test_subscribing_and_closing_from_many_threads_loses_nobody(view: LiveView):
 
     # then
     assert len(told) == 2_000
-    until(lambda: len(view._listeners[TASK]) == 1)
+    until(lambda: len(view.listeners._by_subject[TASK]) == 1)
 
 
 # Another generation

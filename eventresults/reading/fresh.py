@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
-from concurrent.futures import wait as wait_futures
 from time import monotonic, sleep, time
 from typing import TypeVar
 
@@ -21,6 +19,7 @@ from eventresults.errors import Closed, LogError, TopicMisconfigured, ViewCorrup
 from eventresults.log.base import Log
 from eventresults.log.own import OwnWrites
 from eventresults.log.question import Question
+from eventresults.reading.own import needed_of, needed_of_all
 from eventresults.view import listing
 from eventresults.view.base import Fact, Freshness, Listener, Subscription, TaskPage
 from eventresults.view.live import LiveView
@@ -109,7 +108,7 @@ class FreshReader:
     ) -> TaskPage:
         """See `ViewReader.recent`."""
         deadline = self._deadline(timeout)
-        self._await_all_own(deadline)
+        self._await_folded(needed_of_all(self._own, deadline), deadline)
         return self._read(
             lambda shards: listing.recent(
                 list(shards.values()), state=state, name=name, since=since, until=until, limit=limit, cursor=cursor, now=self._now()
@@ -133,6 +132,29 @@ class FreshReader:
     def close(self) -> None:
         """Close the view that this reads. Idempotent."""
         self._view.close()
+
+    # For those who ask from afar
+
+    def at_once(self, task_ids: Sequence[str], freshness: Freshness) -> list[TaskMeta | None] | None:
+        """What `get_many` would answer, in order of the ids, if it can be had without waiting for anything; else None."""
+        if freshness not in {"default", "applied"}:
+            return None
+        shards = self._view.shards
+        found = []
+        for task_id in task_ids:
+            meta = shards[self._partition(task_id)].task(task_id)
+            if freshness == "default" and (meta is None or meta.state != TaskState.SUCCESS or meta.expired(self._now())):
+                return None
+            found.append(self._alive(meta))
+        return found if self._view.shards is shards else None
+
+    def reach(self, needed: Mapping[int, int], timeout: float) -> None:
+        """Wait until the view holds everything before these offsets. Raises `ViewStale` after `timeout` seconds."""
+        if needed:
+            unknown = needed.keys() - set(self._view.partitions)
+            if unknown:
+                raise ValueError(f"this view has no partitions {sorted(unknown)}, only {list(self._view.partitions)}")
+            self._await(dict(needed), monotonic() + timeout, "the projector has not folded the asker's own facts yet")
 
     # Answers
 
@@ -188,23 +210,12 @@ class FreshReader:
         concerning = [subject for subject in subjects if own.concerns(subject)]
         if not concerning:
             return
-        self._await_acknowledged([future for subject in concerning for future in own.pending(subject)], deadline)
-        needed: dict[int, int] = {}
         for subject in concerning:
-            partition = self._partition(subject)
-            needed[partition] = max(needed.get(partition, 0), own.needed(subject, partition))
-        self._await_folded(needed, deadline)
+            self._partition(subject)  # refuses ids of partitions that this view does not have
+        self._await_folded(needed_of(own, self._log, concerning, deadline), deadline)
         positions = {partition: self._view.position(partition) for partition in self._view.partitions}
         for subject in concerning:
             own.folded(subject, positions)
-
-    def _await_all_own(self, deadline: float) -> None:
-        self._await_acknowledged(self._own.all_pending(), deadline)
-        self._await_folded(self._own.all_needed(), deadline)
-
-    def _await_acknowledged(self, facts: Sequence[Future[Position]], deadline: float) -> None:
-        if facts and wait_futures(facts, timeout=max(deadline - monotonic(), 0)).not_done:
-            raise self._stale({}, "facts that this process appended are not acknowledged yet: is the log reachable?", 0.0)
 
     def _await_folded(self, needed: dict[int, int], deadline: float) -> None:
         if self._logs_before != self._view.logs_before:

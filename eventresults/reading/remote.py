@@ -1,0 +1,140 @@
+"""Freshness at a distance: the owner of the view brings it as far as the answer needs, this process says what it wrote itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from time import monotonic, time
+from typing import Any
+
+from eventresults.codec import rows
+from eventresults.codec.ids import key_of
+from eventresults.domain.meta import GroupMeta, TaskMeta
+from eventresults.domain.position import Position
+from eventresults.log.base import Log
+from eventresults.log.own import OwnWrites
+from eventresults.reading.own import needed_of, needed_of_all
+from eventresults.view import protocol
+from eventresults.view.base import Fact, Freshness, Listener, Subscription, TaskPage
+from eventresults.view.remote import RemoteView
+
+
+class RemoteReader:
+    """A `ViewReader` over a view that another process holds. Any thread.
+
+    As `FreshReader`; and every method raises `ViewUnavailable` when the connection is lost.
+    """
+
+    def __init__(
+        self,
+        view: RemoteView,
+        log: Log,
+        own: OwnWrites,
+        *,
+        read_timeout: float = 10.0,
+        clock: Callable[[], int] = lambda: int(time() * 1000),
+    ) -> None:
+        self.view = view
+        self._log = log
+        self._own = own
+        self._read_timeout = read_timeout
+        self._now = clock
+        own.follow(lambda: view.told[1])
+
+    def get(self, task_id: str, *, freshness: Freshness = "default", timeout: float | None = None) -> TaskMeta | None:
+        """See `ViewReader.get`."""
+        key_of(task_id)
+        return self._tasks([task_id], freshness, timeout)[task_id]
+
+    def get_many(
+        self, task_ids: Sequence[str], *, freshness: Freshness = "default", timeout: float | None = None
+    ) -> dict[str, TaskMeta | None]:
+        """See `ViewReader.get_many`."""
+        for task_id in task_ids:
+            key_of(task_id)
+        ids = list(dict.fromkeys(task_ids))
+        deadline = self._deadline(timeout)
+        found: dict[str, TaskMeta | None] = {}
+        for at in range(0, len(ids), protocol.MAX_IDS):
+            found |= self._tasks(ids[at : at + protocol.MAX_IDS], freshness, max(deadline - monotonic(), 0.0))
+        return found
+
+    def _tasks(self, ids: list[str], freshness: Freshness, timeout: float | None) -> dict[str, TaskMeta | None]:
+        answer = self._ask(protocol.Rows, protocol.Tasks, ids, freshness, timeout, subjects=ids)
+        return {one: None if row is None else self._alive(rows.decode_task(row)) for one, row in zip(ids, answer.rows, strict=True)}
+
+    def group(self, group_id: str, *, freshness: Freshness = "default", timeout: float | None = None) -> GroupMeta | None:
+        """See `ViewReader.group`."""
+        key_of(group_id)
+        [row] = self._ask(protocol.Rows, protocol.Group, group_id, freshness, timeout, subjects=[group_id]).rows
+        meta = None if row is None else rows.decode_group(row)
+        return None if meta is None or meta.expired(self._now()) else meta
+
+    def history(self, subject: str, *, freshness: Freshness = "default", timeout: float | None = None) -> list[Fact]:
+        """See `ViewReader.history`."""
+        key_of(subject)
+        answer = self._ask(protocol.Facts, protocol.History, subject, freshness, timeout, subjects=[subject])
+        return [protocol.read_fact(fact) for fact in answer.facts]
+
+    def recent(
+        self,
+        *,
+        state: str | None = None,
+        name: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+        freshness: Freshness = "default",
+        timeout: float | None = None,
+    ) -> TaskPage:
+        """See `ViewReader.recent`."""
+        query = {"state": state, "name": name, "since": since, "until": until, "limit": limit, "cursor": cursor}
+        answer = self._ask(protocol.Page, protocol.Recent, query, freshness, timeout, subjects=None)
+        return TaskPage([rows.decode_task(row) for row in answer.rows], answer.cursor)
+
+    def subscribe(self, subjects: Iterable[str], listener: Listener) -> Subscription:
+        """See `ViewReader.subscribe`."""
+        subscription = self.view.listeners.add(subjects, listener)
+        self.view.flush()
+        return subscription
+
+    def open_revokes(self, listener: Listener) -> Subscription:
+        """See `ViewReader.open_revokes`."""
+        subscription = self.view.listeners.add_for_revokes(listener)
+        self.view.flush()
+        return subscription
+
+    def wait_until(self, position: Position, timeout: float | None = None) -> bool:
+        """See `FreshReader.wait_until`."""
+        needed = {position.partition: position.offset + 1}
+        return bool(
+            self.view.call(protocol.Said, protocol.Reach, needed, timeout=self._read_timeout if timeout is None else max(timeout, 0)).answer
+        )
+
+    def ask(self, what: str, arguments: Mapping[str, Any], timeout: float) -> Any:
+        """Whatever else the owner knows: see `protocol.Ask`."""
+        return self.view.call(protocol.Said, protocol.Ask, what, dict(arguments), timeout=timeout).answer
+
+    def close(self) -> None:
+        """End the connection. Idempotent."""
+        self.view.close()
+
+    def _ask(
+        self, expected: Any, question: Any, about: Any, freshness: Freshness, timeout: float | None, *, subjects: Sequence[str] | None
+    ) -> Any:
+        deadline = self._deadline(timeout)
+        own = self._own
+        needed = needed_of_all(own, deadline) if subjects is None else needed_of(own, self._log, subjects, deadline)
+        answer = self.view.call(
+            expected, question, about, protocol.wire_freshness(freshness), needed, timeout=max(deadline - monotonic(), 0.0)
+        )
+        if needed and subjects is not None:
+            for subject in subjects:
+                own.folded(subject, needed)
+        return answer
+
+    def _alive(self, meta: TaskMeta) -> TaskMeta | None:
+        return None if meta.expired(self._now()) else meta
+
+    def _deadline(self, timeout: float | None) -> float:
+        return monotonic() + (self._read_timeout if timeout is None else min(timeout, self._read_timeout))

@@ -1,0 +1,272 @@
+"""A `ViewReader` that holds whichever reader there is at present, its own or one of another process, and is pointed at another when that
+one is lost. Who listens goes on listening, from where it was told.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from time import monotonic
+from typing import Any, Protocol, TypeVar
+
+from eventresults.domain.meta import GroupMeta, TaskMeta
+from eventresults.domain.position import Position
+from eventresults.errors import Closed, EventResultsError, ViewStale, ViewUnavailable
+from eventresults.log.base import Log
+from eventresults.log.forked import tell_of_forks
+from eventresults.log.own import OwnWrites
+from eventresults.service.missed import tell_missed_revokes
+from eventresults.service.owner import Told
+from eventresults.view.base import Fact, Freshness, Listener, Subscription, TaskPage, ViewReader
+from eventresults.view.listeners import Listeners
+
+logger = logging.getLogger(__name__)
+
+#: Between two attempts to find a reader for those who listen.
+RETRY_SECONDS = 0.5
+
+T = TypeVar("T")
+
+
+class Reading(ViewReader, Protocol):
+    """A reader that can also wait for a position."""
+
+    def wait_until(self, position: Position, timeout: float | None = None) -> bool:
+        """See `FreshReader.wait_until`."""
+
+
+class Held(Protocol):
+    """A reader for as long as it lasts."""
+
+    @property
+    def reader(self) -> Reading:
+        """What is asked."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether it will answer no more."""
+
+    @property
+    def told(self) -> Told:
+        """How far the listeners were told."""
+
+    def ask(self, what: str, arguments: Mapping[str, Any], timeout: float) -> Any:
+        """Whatever else its owner knows: see `eventresults.service.answers`."""
+
+    def close(self) -> None:
+        """Idempotent."""
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: it is the parent's."""
+
+
+class Finder(Protocol):
+    """Finds a reader."""
+
+    @property
+    def name(self) -> str:
+        """What is looked for, for people."""
+
+    def find(
+        self, listeners: Listeners, *, after: Told | None, lost: Held | None, deadline: float, on_lost: Callable[[Held], None]
+    ) -> Held:
+        """A reader that tells `listeners` from `after` on; `lost` is the one before. Calls `on_lost` when it answers no more, once all
+        that it told was told. Raises `EventResultsError` when there is none until the monotonic `deadline`.
+        """
+
+
+class PointedView:
+    """The view as this process reads it. Nothing is opened before the first call. Any thread."""
+
+    def __init__(self, finder: Finder, log: Log, own: OwnWrites, *, read_timeout: float, connect_timeout: float) -> None:
+        self.finder = finder
+        self.listeners = Listeners()
+        self._log = log
+        self._own = own
+        self._read_timeout = read_timeout
+        self._connect_timeout = connect_timeout
+        self._closed = False
+        self._begin()
+        tell_of_forks(self)
+
+    def _begin(self) -> None:
+        self._held: Held | None = None
+        self._lost: Held | None = None
+        self._told: Told | None = None
+        self._finding = threading.Lock()
+        self._moved = threading.Condition()
+
+    @property
+    def held(self) -> Held:
+        """What is read at present, found now if need be."""
+        return self._hold(monotonic() + self._connect_timeout)
+
+    def get(self, task_id: str, *, freshness: Freshness = "default", timeout: float | None = None) -> TaskMeta | None:
+        """See `ViewReader.get`."""
+        held = self._held
+        if held is not None:
+            try:
+                return held.reader.get(task_id, freshness=freshness, timeout=timeout)
+            except (Closed, ViewUnavailable):
+                if not self._is_over(held):
+                    raise
+        return self._ask(lambda reader, left: reader.get(task_id, freshness=freshness, timeout=left), timeout)
+
+    def get_many(
+        self, task_ids: Sequence[str], *, freshness: Freshness = "default", timeout: float | None = None
+    ) -> dict[str, TaskMeta | None]:
+        """See `ViewReader.get_many`."""
+        return self._ask(lambda reader, left: reader.get_many(task_ids, freshness=freshness, timeout=left), timeout)
+
+    def group(self, group_id: str, *, freshness: Freshness = "default", timeout: float | None = None) -> GroupMeta | None:
+        """See `ViewReader.group`."""
+        return self._ask(lambda reader, left: reader.group(group_id, freshness=freshness, timeout=left), timeout)
+
+    def history(self, subject: str, *, freshness: Freshness = "default", timeout: float | None = None) -> list[Fact]:
+        """See `ViewReader.history`."""
+        return self._ask(lambda reader, left: reader.history(subject, freshness=freshness, timeout=left), timeout)
+
+    def recent(
+        self,
+        *,
+        state: str | None = None,
+        name: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+        freshness: Freshness = "default",
+        timeout: float | None = None,
+    ) -> TaskPage:
+        """See `ViewReader.recent`."""
+        return self._ask(
+            lambda reader, left: reader.recent(
+                state=state, name=name, since=since, until=until, limit=limit, cursor=cursor, freshness=freshness, timeout=left
+            ),
+            timeout,
+        )
+
+    def subscribe(self, subjects: Iterable[str], listener: Listener) -> Subscription:
+        """See `ViewReader.subscribe`."""
+        subjects = list(subjects)
+        return self._ask(lambda reader, _: reader.subscribe(subjects, listener), None)
+
+    def open_revokes(self, listener: Listener) -> Subscription:
+        """See `ViewReader.open_revokes`."""
+        return self._ask(lambda reader, _: reader.open_revokes(listener), None)
+
+    def wait_until(self, position: Position, timeout: float | None = None) -> bool:
+        """See `FreshReader.wait_until`."""
+        return self._ask(lambda reader, left: reader.wait_until(position, left), timeout)
+
+    def ask(self, what: str, timeout: float, **arguments: Any) -> Any:
+        """Whatever else the owner knows: see `eventresults.service.answers`."""
+        deadline = monotonic() + timeout
+        return self._until(lambda held, left: held.ask(what, arguments, left), deadline)
+
+    def close(self) -> None:
+        """Let go of what is held. Idempotent; whoever is finding something closes it."""
+        with self._moved:
+            self._closed = True
+            held, self._held = self._held, None
+            self._moved.notify_all()
+        if held is not None:
+            held.close()
+
+    def after_fork_in_child(self) -> None:
+        """What is held, and who listens, are the parent's."""
+        for held in (self._held, self._lost):
+            if held is not None:
+                held.leave_to_parent()
+        self.listeners.renew()
+        self._begin()
+
+    # Asking whoever is there
+
+    def _ask(self, ask: Callable[[Reading, float | None], T], timeout: float | None) -> T:
+        held = self._held
+        if held is not None:
+            try:
+                return ask(held.reader, timeout)
+            except (Closed, ViewUnavailable):
+                if not self._is_over(held):
+                    raise
+        deadline = monotonic() + (self._read_timeout if timeout is None else timeout)
+        return self._until(lambda held, left: ask(held.reader, None if timeout is None else left), deadline)
+
+    def _until(self, ask: Callable[[Held, float], T], deadline: float) -> T:
+        while True:
+            held = self._hold(deadline)
+            try:
+                return ask(held, max(deadline - monotonic(), 0.0))
+            except (Closed, ViewUnavailable):
+                if not self._is_over(held) or monotonic() > deadline:
+                    raise
+            with self._moved:
+                # Until all that it told was told, nobody takes its place.
+                self._moved.wait_for(lambda: self._held is not held, max(deadline - monotonic(), 0.0))  # noqa: B023 - used at once
+
+    def _is_over(self, held: Held) -> bool:
+        return held.lost and not self._closed
+
+    def _hold(self, deadline: float) -> Held:
+        held = self._held
+        if held is not None:
+            return held
+        wait = max(min(deadline - monotonic(), self._connect_timeout), 0.0)
+        if not self._finding.acquire(timeout=wait):
+            raise ViewStale(
+                f"The view at {self.finder.name} was still being opened after {wait:g} s: wait longer (timeout, connect_timeout).",
+                reason="the view is being opened",
+            )
+        try:
+            self._check_open()
+            return self._held or self._find(monotonic() + max(deadline - monotonic(), 0.001))
+        finally:
+            self._finding.release()
+
+    def _find(self, deadline: float) -> Held:
+        before, told = self._lost, self._told
+        if before is not None:
+            self.listeners.unhook()
+        held = self.finder.find(self.listeners, after=told, lost=before, deadline=deadline, on_lost=self._on_lost)
+        if told is not None and held.told.log_id != told.log_id:
+            self._own.forget_acknowledged()  # positions of another log
+        with self._moved:
+            if not self._closed:
+                self._held, self._lost = held, None
+            self._moved.notify_all()
+        if self._closed:
+            held.close()
+            self._check_open()
+        if held.lost:
+            self._on_lost(held, again=False)
+        if told is not None and told.log_id == held.told.log_id and self.listeners.of_revokes:
+            tell_missed_revokes(self._log, told.offsets, self.listeners)
+        return held
+
+    def _on_lost(self, held: Held, *, again: bool = True) -> None:
+        """On a thread of what was lost, which has nothing else to do: find another one for those who listen."""
+        with self._moved:
+            if self._held is not held:
+                return
+            self._told, self._lost, self._held = held.told, held, None
+            self._moved.notify_all()
+        held.close()
+        said = ""
+        while again and not self._closed and self._held is None:
+            try:
+                self._hold(monotonic() + self._connect_timeout)
+            except EventResultsError as error:
+                if self._closed or not self.listeners:
+                    return  # the next read tries again, and is told
+                if str(error) != said:
+                    said = str(error)
+                    logger.warning("nobody serves the view at %s at present, asking again: %s", self.finder.name, error)
+                with self._moved:
+                    self._moved.wait_for(lambda: self._closed or self._held is not None, RETRY_SECONDS)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Closed("This tracker is closed: open a new one with eventresults.connect().", what="tracker")

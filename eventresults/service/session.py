@@ -1,0 +1,238 @@
+"""One reader at the other end of a connection: what it asks, what it watches, and how much it may hold up (nothing).
+
+A session lives on the event loop of the server that made it. What may wait goes to a pool of threads; what is told comes from the
+projector's thread into a queue of bounded length, and from there to the connection in one go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from time import monotonic
+from typing import Any, Final, NamedTuple
+
+from eventresults.codec import rows
+from eventresults.domain.meta import TaskMeta
+from eventresults.errors import EventResultsError, ViewStale
+from eventresults.log.base import Log
+from eventresults.projector import Gate, Lifetimes, replay
+from eventresults.reading import FreshReader
+from eventresults.service.feed import Feed, Outgoing, to_loop
+from eventresults.view import protocol
+from eventresults.view.base import Change, Listener
+from eventresults.view.live import LiveView
+
+logger = logging.getLogger(__name__)
+
+#: Questions of one connection that may wait for an answer.
+OPEN_QUESTIONS: Final = 10_000
+
+
+class Served(NamedTuple):
+    """What a server lets others read."""
+
+    view: LiveView
+    reader: FreshReader
+    log: Log
+    log_id: Callable[[], str]
+    generation: Callable[[], int]
+    lifetimes: Lifetimes
+    #: Answers `protocol.Ask`: called with what, its arguments and a timeout, on a thread of the pool.
+    answer: Callable[[str, Mapping[str, Any], float], Any]
+
+
+class Session:
+    """One connection. All methods belong to the loop's thread."""
+
+    def __init__(self, served: Served, out: Outgoing, *, pool: Executor, loop: asyncio.AbstractEventLoop, pid: int) -> None:
+        self._served = served
+        self._out = out
+        self._pool = pool
+        self._loop = loop
+        self._watched: dict[str, Listener] = {}
+        self._feed = Feed(loop, out, self._send_changes, self._lag)
+        self._revokes: Any = None
+        self._open = 0
+        self._closed = False
+        self._logs_before = served.view.logs_before
+        view = served.view
+        self._send(
+            protocol.Hello(protocol.VERSION, served.log_id(), served.generation(), pid, {p: view.position(p) for p in view.partitions})
+        )
+
+    @property
+    def watched(self) -> int:
+        """How many ids it watches."""
+        return len(self._watched)
+
+    def received(self, message: bytes) -> None:
+        """The reader said something."""
+        try:
+            said = protocol.request(message)
+        except EventResultsError as error:
+            self._send(protocol.failed(0, error))
+            self._out.close()
+            return
+        match said:
+            case protocol.Tasks() if not said.needed and (found := self._at_once(said)) is not None:
+                self._send(found)
+            case protocol.Watch():
+                self._watch(said)
+            case protocol.Unwatch():
+                self._unwatch(said.ids)
+            case protocol.WatchRevokes():
+                if self._revokes is None:
+                    self._revokes = self._served.view.open_revokes(self._feed)
+            case _:
+                self._ask(said)
+
+    def beat(self) -> None:
+        """Say that the owner lives."""
+        view = self._served.view
+        if view.logs_before != self._logs_before:
+            self._out.close()  # what was told means nothing any more: let it begin anew
+            return
+        positions = {p: view.position(p) for p in view.partitions}
+        if self._feed.flush():
+            self._send(protocol.Beat(positions))
+        else:
+            self._send(protocol.Beat({}))  # it lives, but not all before these positions is told
+
+    def leave(self) -> None:
+        """The owner goes."""
+        self._send(protocol.Leaving())
+        self._out.close()
+
+    def closed(self) -> None:
+        """The connection ended. Idempotent."""
+        self._closed = True
+        self._stop_watching()
+
+    # Questions
+
+    def _at_once(self, said: protocol.Tasks) -> protocol.Answer | None:
+        try:
+            found = self._served.reader.at_once(said.ids, protocol.read_freshness(said.freshness))
+        except (EventResultsError, ValueError) as error:
+            return protocol.failed(said.call, error)
+        return None if found is None else protocol.Rows(said.call, _rows(found))
+
+    def _ask(self, said: protocol.Question) -> None:
+        if self._open >= OPEN_QUESTIONS:
+            busy = ViewStale(
+                f"{self._open:,} questions of this process wait for an answer already: ask later.", reason="too many questions"
+            )
+            self._send(protocol.failed(said.call, busy))
+            return
+        self._open += 1
+        deadline = monotonic() + said.timeout
+
+        def work() -> None:
+            try:
+                answer = self._answer(said, max(deadline - monotonic(), 0.0))
+            except Exception as error:
+                if not isinstance(error, EventResultsError | ValueError):
+                    logger.exception("a question of another process failed")
+                answer = protocol.failed(said.call, error)
+            to_loop(self._loop, self._answered, answer)
+
+        self._pool.submit(work)
+
+    def _answered(self, answer: protocol.Answer) -> None:
+        self._open -= 1
+        self._send(answer)
+
+    def _answer(self, said: protocol.Question, timeout: float) -> protocol.Answer:
+        reader = self._served.reader
+        begun = monotonic()
+        if isinstance(said, protocol.Ask):
+            return protocol.Said(said.call, self._served.answer(said.what, said.arguments, timeout))
+        try:
+            reader.reach(said.needed, timeout)
+        except ViewStale:
+            if isinstance(said, protocol.Reach):
+                return protocol.Said(said.call, answer=False)
+            raise
+        if isinstance(said, protocol.Reach):
+            return protocol.Said(said.call, answer=True)
+        freshness = protocol.read_freshness(said.freshness)
+        left = max(timeout - (monotonic() - begun), 0.0)
+        match said:
+            case protocol.Tasks():
+                found = reader.get_many(said.ids, freshness=freshness, timeout=left)
+                return protocol.Rows(said.call, _rows([found[one] for one in said.ids]))
+            case protocol.Group():
+                group = reader.group(said.id, freshness=freshness, timeout=left)
+                return protocol.Rows(said.call, [None if group is None else rows.encode_group(group)])
+            case protocol.History():
+                facts = reader.history(said.id, freshness=freshness, timeout=left)
+                return protocol.Facts(said.call, [protocol.wire_fact(fact) for fact in facts])
+            case protocol.Recent():
+                page = reader.recent(**said.query, freshness=freshness, timeout=left)
+                return protocol.Page(said.call, [rows.encode_task(meta) for meta in page.items], page.cursor)
+
+    # Watching
+
+    def _watch(self, said: protocol.Watch) -> None:
+        ids = [one for one in dict.fromkeys(said.ids) if one not in self._watched]
+        listeners = self._served.view.listeners
+        if said.after is None:
+            self._watched.update(dict.fromkeys(ids, self._feed))
+            listeners.add(ids, self._feed)
+            return
+        gate = Gate(self._feed)
+        self._watched.update(dict.fromkeys(ids, gate))
+        listeners.add(ids, gate)
+        self._pool.submit(self._catch_up, said.call, ids, said.after, gate, self._feed)
+
+    def _catch_up(self, call: int, ids: Sequence[str], after: Mapping[int, int], gate: Gate, feed: Feed) -> None:
+        """On a thread of the pool: tell what history holds, then let through what came meanwhile."""
+        served = self._served
+        positions = {partition: served.view.position(partition) for partition in served.view.partitions}
+        try:
+            for change in replay(served.view, served.log, ids, after, served.lifetimes):
+                if not feed.from_history(change, gate):
+                    return
+        except Exception as error:  # noqa: BLE001 - the reader connects again, and asks again from where it is
+            logger.warning("the history of what another process watches could not be told: %s", error)
+            to_loop(self._loop, self._out.close)
+            return
+        gate.open()
+        to_loop(self._loop, feed.then, lambda: self._send(protocol.Watching(call, positions)))
+
+    def _unwatch(self, ids: Sequence[str]) -> None:
+        for one in ids:
+            listener = self._watched.pop(one, None)
+            if listener is not None:
+                self._served.view.listeners.remove((one,), listener)
+
+    def _stop_watching(self) -> None:
+        by_listener: dict[Listener, list[str]] = {}
+        for one, listener in self._watched.items():
+            by_listener.setdefault(listener, []).append(one)
+        self._watched = {}
+        for listener, ids in by_listener.items():
+            self._served.view.listeners.remove(tuple(ids), listener)
+        if self._revokes is not None:
+            self._revokes.close()
+            self._revokes = None
+        self._feed.stop()
+
+    def _lag(self) -> None:
+        """It does not read as fast as things happen: it has to ask again."""
+        self._stop_watching()
+        self._feed = Feed(self._loop, self._out, self._send_changes, self._lag)
+        self._send(protocol.Lagged())
+
+    def _send_changes(self, changes: Sequence[Change], live: bool) -> None:
+        self._send(protocol.Changes(live, [protocol.wire_change(change) for change in changes]))
+
+    def _send(self, message: protocol.Reply) -> None:
+        if not self._closed:
+            self._out.send(protocol.encode(message))
+
+
+def _rows(found: Sequence[TaskMeta | None]) -> list[bytes | None]:
+    return [None if meta is None else rows.encode_task(meta) for meta in found]

@@ -1,0 +1,122 @@
+"""A way to an owner: whole messages over a Unix socket, each led by its length in four bytes.
+
+Reading gives up after `SILENCE_SECONDS` without a byte, for a living owner says something more often than that.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import threading
+from typing import Final, Protocol
+
+from eventresults.view.protocol import MAX_FRAME_BYTES, SILENCE_SECONDS
+
+_LENGTH: Final = struct.Struct("<I")
+_READ_BYTES: Final = 256 * 1024
+
+
+class Silent(Exception):
+    """The other side has said nothing for `SILENCE_SECONDS`: it is stopped, or cut off."""
+
+
+class Gone(Exception):
+    """The connection ended, or cannot be made."""
+
+
+class Channel(Protocol):
+    """Whole messages to and from an owner. One thread receives; any may send."""
+
+    def send(self, message: bytes) -> None:
+        """Raises `Gone`."""
+
+    def receive(self) -> bytes:
+        """The next message. Raises `Silent`, `Gone`."""
+
+    def close(self) -> None:
+        """End it, also under a thread that waits in it. Idempotent."""
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: give up the inherited end, without a word."""
+
+
+class UnixChannel:
+    """A connected Unix socket."""
+
+    def __init__(self, path: str, *, silence: float = SILENCE_SECONDS) -> None:
+        """Connect. Raises `Gone` when nobody listens there, `Silent` when nobody answers."""
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._sending = threading.Lock()
+        self._buffer = bytearray()
+        wait = struct.pack("ll", int(silence), int(silence % 1 * 1_000_000))
+        try:
+            # By the kernel: a timeout of Python's would make every call two.
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, wait)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, wait)
+            self._socket.connect(path)
+        except BlockingIOError:  # the queue of connections is full
+            self._socket.close()
+            raise Silent from None
+        except OSError as error:
+            self._socket.close()
+            raise Gone(str(error)) from None
+
+    def send(self, message: bytes) -> None:
+        """See `Channel.send`."""
+        try:
+            with self._sending:
+                self._socket.sendall(framed(message))
+        except OSError as error:
+            # Half a message may be out: nothing can follow it.
+            self.close()
+            raise Gone(str(error)) from None
+
+    def receive(self) -> bytes:
+        """See `Channel.receive`."""
+        buffer = self._buffer
+        while (message := take_frame(buffer)) is None:
+            try:
+                data = self._socket.recv(_READ_BYTES)
+            except BlockingIOError:
+                raise Silent from None
+            except OSError as error:
+                raise Gone(str(error)) from None
+            if not data:
+                raise Gone("closed by the other side")
+            buffer += data
+        return message
+
+    def close(self) -> None:
+        """See `Channel.close`."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it is not connected any more
+        self._socket.close()
+
+    def leave_to_parent(self) -> None:
+        """See `Channel.leave_to_parent`."""
+        descriptor = self._socket.detach()
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def framed(message: bytes) -> bytes:
+    """A message behind its length."""
+    return _LENGTH.pack(len(message)) + message
+
+
+def take_frame(buffer: bytearray, limit: int = MAX_FRAME_BYTES) -> bytes | None:
+    """The first whole message in the buffer, taken out of it; None when it is not there yet. Raises `Gone` for one over `limit` bytes."""
+    if len(buffer) < 4:
+        return None
+    (length,) = _LENGTH.unpack_from(buffer)
+    if length > limit:
+        raise Gone(f"a message of {length:,} bytes, over {limit:,}")
+    end = 4 + length
+    if len(buffer) < end:
+        return None
+    message = bytes(buffer[4:end])
+    del buffer[:end]
+    return message

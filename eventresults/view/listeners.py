@@ -1,0 +1,157 @@
+"""Who is told of which id's changes. It outlives the view it listens to: another may take that one's place."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+from eventresults.domain.events import TaskRevokeRequested
+from eventresults.view.base import Change, Listener
+
+logger = logging.getLogger(__name__)
+
+
+class Listeners:
+    """Listeners by id. Any thread; one that stops listening never blocks, not even in a destructor."""
+
+    def __init__(self) -> None:
+        self._by_subject: dict[str, tuple[Listener, ...]] = {}
+        #: Those who are told of every request to revoke.
+        self.of_revokes: tuple[Listener, ...] = ()
+        self._gone: deque[tuple[tuple[str, ...] | None, Listener]] = deque()
+        self._lock = threading.Lock()
+        self.unhook()
+
+    def unhook(self) -> None:
+        """Nobody is to be asked for what is listened to."""
+        #: Called with ids that nobody listened to before, and with those that nobody listens to any more; neither may block.
+        self.on_more: Callable[[Sequence[str]], None] = _nothing
+        self.on_fewer: Callable[[Sequence[str]], None] = _nothing
+        #: Called when the first asks for requests to revoke.
+        self.on_revokes: Callable[[], None] = lambda: None
+
+    def renew(self) -> None:
+        """In a forked child: those who listened are the parent's."""
+        self._by_subject = {}
+        self.of_revokes = ()
+        self._gone.clear()
+        self._lock = threading.Lock()
+        self.unhook()
+
+    def __bool__(self) -> bool:
+        return bool(self._by_subject or self.of_revokes)
+
+    def subjects(self) -> list[str]:
+        """The ids that somebody listens to."""
+        with self._lock:
+            return list(self._by_subject)
+
+    def add(self, subjects: Iterable[str], listener: Listener) -> Subscribed:
+        """Tell this one of every change of these ids from now on."""
+        subjects = tuple(dict.fromkeys(subjects))
+        with self._lock:
+            more = [subject for subject in subjects if subject not in self._by_subject]
+            for subject in subjects:
+                self._by_subject[subject] = (*self._by_subject.get(subject, ()), listener)
+            if more:
+                self.on_more(more)
+        self._clear_gone()
+        return Subscribed(lambda: self.remove(subjects, listener))
+
+    def add_for_revokes(self, listener: Listener) -> Subscribed:
+        """Tell this one of every request to revoke from now on."""
+        with self._lock:
+            first = not self.of_revokes
+            self.of_revokes = (*self.of_revokes, listener)
+            if first:
+                self.on_revokes()
+        self._clear_gone()
+        return Subscribed(lambda: self.remove(None, listener))
+
+    def remove(self, subjects: tuple[str, ...] | None, listener: Listener) -> None:
+        """Do not tell this one any more; None: of requests to revoke. Never blocks."""
+        self._gone.append((subjects, listener))
+        self._clear_gone()
+
+    def _clear_gone(self) -> None:
+        """Take out who stopped, unless somebody holds the lock, who then does it: a destructor may run anywhere, and must not wait."""
+        while self._gone and self._lock.acquire(blocking=False):
+            try:
+                while self._gone:
+                    subjects, listener = self._gone.popleft()
+                    if subjects is None:
+                        self.of_revokes = _without(self.of_revokes, listener)
+                    else:
+                        self._take_out(subjects, listener)
+            finally:
+                self._lock.release()
+
+    def _take_out(self, subjects: tuple[str, ...], listener: Listener) -> None:
+        fewer = []
+        for subject in subjects:
+            left = _without(self._by_subject.get(subject, ()), listener)
+            if left:
+                self._by_subject[subject] = left
+            elif self._by_subject.pop(subject, None) is not None:
+                fewer.append(subject)
+        if fewer:
+            self.on_fewer(fewer)
+
+    # Telling
+
+    def watched(self, subjects: Iterable[str]) -> set[str]:
+        """Those of these ids that somebody listens to."""
+        by_subject = self._by_subject
+        return {subject for subject in subjects if subject in by_subject} if by_subject else set()
+
+    def listens(self, subject: str, request: bool) -> bool:
+        """Whether anybody wants to be told of a fact of this id; `request`: it is a revoke request."""
+        return subject in self._by_subject or (request and bool(self.of_revokes))
+
+    def tell(self, change: Change) -> None:
+        """Tell those who listen."""
+        for listener in self._by_subject.get(change.subject, ()):
+            _tell(listener, change)
+        if self.of_revokes and isinstance(change.fact.event, TaskRevokeRequested):
+            self.tell_revoke(change)
+
+    def tell_revoke(self, change: Change) -> None:
+        """Tell those who wait for requests to revoke of this one."""
+        for listener in self.of_revokes:
+            _tell(listener, change)
+
+
+class Subscribed:
+    """A subscription: closing it never blocks, may be repeated, and may happen in a destructor."""
+
+    __slots__ = ("_stop",)
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop: Callable[[], None] | None = stop
+
+    def close(self) -> None:
+        """Stop it."""
+        stop, self._stop = self._stop, None
+        if stop is not None:
+            stop()
+
+
+def _nothing(_: Sequence[str]) -> None:
+    pass
+
+
+def _without(listeners: tuple[Listener, ...], listener: Listener) -> tuple[Listener, ...]:
+    """One subscription less, where a listener has several."""
+    for index, one in enumerate(listeners):
+        if one is listener:
+            return listeners[:index] + listeners[index + 1 :]
+    return listeners
+
+
+def _tell(listener: Listener, change: Change) -> None:
+    try:
+        listener(change)
+    except Exception:
+        logger.exception("a listener failed at %s of %r; the others were told", change.fact.position, change.subject[:64])

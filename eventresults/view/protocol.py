@@ -1,0 +1,299 @@
+"""What a reader and the owner of a view say to each other: MessagePack arrays, each led by its number.
+
+The owner speaks first (`Hello`), and then at least every `BEAT_SECONDS`. A question carries a number that its answer repeats. `Watch` has no
+answer of its own unless it asks for what history holds after a vector; changes come in log order per partition. The owner keeps nothing
+of a connection that ended: who connects again says again what it watches, and from where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import msgspec
+
+from eventresults import errors
+from eventresults.codec import rows
+from eventresults.codec.events import decode_event, encode_event
+from eventresults.domain.meta import GroupMeta, TaskMeta
+from eventresults.domain.position import Position
+from eventresults.errors import EventCorrupt, EventResultsError, ViewUnavailable
+from eventresults.view.base import Change, Fact, Freshness
+
+#: Raised when a message changes its meaning; both sides must speak the same.
+VERSION: Final = 1
+BEAT_SECONDS: Final = 0.5
+#: An owner that says nothing for so long is silent: stopped, or cut off.
+SILENCE_SECONDS: Final = 1.5
+#: The longest message, and how many ids one may carry.
+MAX_FRAME_BYTES: Final = 64 * 1024 * 1024
+MAX_IDS: Final = 10_000
+
+#: "default", "latest", "applied", or (partition, offset).
+WireFreshness = str | tuple[int, int]
+#: partition → offset
+Vector = dict[int, int]
+#: partition, offset, log time, the event's bytes
+WireFact = tuple[int, int, int, bytes]
+#: subject, fact, what the row is of ("t": a task, "g": a group, "": the life ended), the row
+WireChange = tuple[str, WireFact, str, bytes]
+
+
+class Message(msgspec.Struct, array_like=True):
+    """Anything that is said."""
+
+
+class Tasks(Message, tag=1):
+    """What is known of these tasks? First wait until the view holds `needed`. `timeout` is in seconds."""
+
+    call: int
+    ids: list[str]
+    freshness: WireFreshness
+    needed: Vector
+    timeout: float
+
+
+class Group(Message, tag=2):
+    """What is known of this group?"""
+
+    call: int
+    id: str
+    freshness: WireFreshness
+    needed: Vector
+    timeout: float
+
+
+class History(Message, tag=3):
+    """Every fact of this id."""
+
+    call: int
+    id: str
+    freshness: WireFreshness
+    needed: Vector
+    timeout: float
+
+
+class Recent(Message, tag=4):
+    """One page of tasks; `query` holds the arguments of `ViewReader.recent`."""
+
+    call: int
+    query: dict[str, Any]
+    freshness: WireFreshness
+    needed: Vector
+    timeout: float
+
+
+class Reach(Message, tag=5):
+    """Does the view hold this position within `timeout`?"""
+
+    call: int
+    needed: Vector
+    timeout: float
+
+
+class Watch(Message, tag=6):
+    """Tell of changes of these ids from now on; with `after`, first of those that history holds at or after these offsets."""
+
+    call: int
+    ids: list[str]
+    after: Vector | None
+
+
+class Unwatch(Message, tag=7):
+    """Tell no more of these."""
+
+    ids: list[str]
+
+
+class WatchRevokes(Message, tag=8):
+    """Tell of every request to revoke from now on."""
+
+
+class Ask(Message, tag=9):
+    """Anything else: `what` names it, `arguments` are its own."""
+
+    call: int
+    what: str
+    arguments: dict[str, Any]
+    timeout: float
+
+
+class Hello(Message, tag=32):
+    """Who answers. `positions` is how far the view is."""
+
+    version: int
+    log_id: str
+    generation: int
+    pid: int
+    positions: Vector
+
+
+class Rows(Message, tag=33):
+    """Rows of tasks (or the one of a group), in the order of the ids; None where nothing is known."""
+
+    call: int
+    rows: list[bytes | None]
+
+
+class Facts(Message, tag=34):
+    """A history, oldest first."""
+
+    call: int
+    facts: list[WireFact]
+
+
+class Page(Message, tag=35):
+    """One page of tasks."""
+
+    call: int
+    rows: list[bytes]
+    cursor: str | None
+
+
+class Said(Message, tag=36):
+    """The answer to `Reach` and `Ask`."""
+
+    call: int
+    answer: Any
+
+
+class Failed(Message, tag=37):
+    """The question raised this."""
+
+    call: int
+    error: str
+    message: str
+    facts: dict[str, Any]
+
+
+class Watching(Message, tag=38):
+    """The history that a `Watch` asked for has been told, up to these positions."""
+
+    call: int
+    positions: Vector
+
+
+class Changes(Message, tag=39):
+    """What happened. `live`: all earlier changes of what is watched were told before; else it is from history."""
+
+    live: bool
+    changes: list[WireChange]
+
+
+class Beat(Message, tag=40):
+    """The owner lives, and every change before these positions was told."""
+
+    positions: Vector
+
+
+class Lagged(Message, tag=41):
+    """You took too long: nothing is watched any more. Watch again, from where you are."""
+
+
+class Leaving(Message, tag=42):
+    """The owner goes. Look for another one."""
+
+
+Question = Tasks | Group | History | Recent | Reach | Ask
+Request = Question | Watch | Unwatch | WatchRevokes
+Answer = Rows | Facts | Page | Said | Failed | Watching
+Reply = Hello | Answer | Changes | Beat | Lagged | Leaving
+
+encode = msgspec.msgpack.Encoder().encode
+_requests = msgspec.msgpack.Decoder(Request)
+_replies = msgspec.msgpack.Decoder(Reply)
+
+
+def request(frame: bytes) -> Request:
+    """What a reader said. Raises `EventResultsError` for what is no request."""
+    return cast("Request", _decoded(_requests, frame))
+
+
+def reply(frame: bytes) -> Reply:
+    """What an owner said; as `request`."""
+    return cast("Reply", _decoded(_replies, frame))
+
+
+def _decoded(decoder: msgspec.msgpack.Decoder[Any], frame: bytes) -> Any:
+    try:
+        return decoder.decode(frame)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ViewUnavailable(f"The other side said what this version does not understand ({error}): run the same version.") from None
+
+
+# Values within messages
+
+
+def wire_freshness(freshness: Freshness) -> WireFreshness:
+    """As it travels."""
+    return (freshness.partition, freshness.offset) if isinstance(freshness, Position) else freshness
+
+
+def read_freshness(wire: WireFreshness) -> Freshness:
+    """As it was. Raises ValueError."""
+    if not isinstance(wire, str):
+        return Position(*wire)
+    if wire not in {"default", "latest", "applied"}:
+        raise ValueError(f"{wire!r} is no freshness: default, latest, applied, or a position")
+    return cast("Freshness", wire)
+
+
+def wire_fact(fact: Fact) -> WireFact:
+    """As it travels."""
+    return fact.position.partition, fact.position.offset, fact.log_time, encode_event(fact.event)
+
+
+def read_fact(wire: WireFact, subject: str | None = None) -> Fact:
+    """As it was."""
+    partition, offset, log_time, value = wire
+    at = Position(partition, offset)
+    try:
+        return Fact(at, log_time, decode_event(value, key=None if subject is None else subject.encode(), position=at))
+    except EventCorrupt as error:
+        raise ViewUnavailable(f"The owner of the view sent a fact that is none: {error}", services=[]) from error
+
+
+def wire_change(change: Change) -> WireChange:
+    """As it travels."""
+    meta = change.meta
+    if isinstance(meta, TaskMeta):
+        return change.subject, wire_fact(change.fact), "t", rows.encode_task(meta)
+    if isinstance(meta, GroupMeta):
+        return change.subject, wire_fact(change.fact), "g", rows.encode_group(meta)
+    return change.subject, wire_fact(change.fact), "", b""
+
+
+def read_change(wire: WireChange) -> Change:
+    """As it was."""
+    subject, fact, kind, row = wire
+    meta = rows.decode_task(row) if kind == "t" else rows.decode_group(row) if kind == "g" else None
+    return Change(subject, read_fact(fact, subject), meta)
+
+
+def failed(call: int, error: BaseException) -> Failed:
+    """An error as it travels: by the name of its class, which must be one of ours (or ValueError)."""
+    if isinstance(error, EventResultsError):
+        return Failed(call, type(error).__name__, error.message, {name: _plain(value) for name, value in error.facts.items()})
+    if isinstance(error, ValueError):
+        return Failed(call, "ValueError", str(error), {})
+    return Failed(call, "ViewError", f"the owner of the view failed: {error!r}; see its log", {"reason": repr(error)})
+
+
+def read_error(said: Failed) -> Exception:
+    """The error as it was raised."""
+    kind = ValueError if said.error == "ValueError" else getattr(errors, said.error, None)
+    if kind is ValueError:
+        return ValueError(said.message)
+    if not (isinstance(kind, type) and issubclass(kind, EventResultsError)):
+        kind = errors.ViewError
+    return kind(said.message, **said.facts)
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(one) for one in value]
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    return str(value)
