@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from eventresults.cli import configuration, demo, doctor, events, schema, task, topic, view
+from eventresults.cli import configuration, demo, doctor, events, outbox, schema, serve, task, topic, view
 from eventresults.cli.exits import EPILOG
 from eventresults.cli.terminal import write
 
@@ -22,10 +22,13 @@ app.add_typer(task.app, name="task")
 app.add_typer(events.app, name="events")
 app.add_typer(topic.app, name="topic")
 app.add_typer(view.app, name="view")
+app.add_typer(outbox.app, name="outbox")
 app.add_typer(schema.app, name="schema")
 app.add_typer(configuration.app, name="config")
 app.command()(doctor.doctor)
 app.command()(demo.demo)
+app.command()(serve.serve)
+app.command()(serve.healthcheck)
 
 
 def command() -> Any:

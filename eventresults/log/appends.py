@@ -61,6 +61,11 @@ class Append(Future[Position]):
                 self.__dict__["_condition"] = threading.Condition()
             return self.__dict__["_condition"]
 
+    @property
+    def accepted(self) -> Future[Any]:
+        """Done once the record survives kill -9 of this process: itself, unless there is an outbox."""
+        return self
+
     def cancel(self) -> bool:
         """Refuse."""
         return False

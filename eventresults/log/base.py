@@ -7,10 +7,10 @@ A `Log` makes writers and readers and answers where it begins and ends. Offsets 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from typing import NamedTuple, Protocol
 
 from eventresults.domain.position import Position
+from eventresults.log.appends import Append
 
 
 class Record(NamedTuple):
@@ -44,7 +44,7 @@ class LogInfo(NamedTuple):
 class EventWriter(Protocol):
     """Appends records. Safe to call from many threads; records of one key keep their order."""
 
-    def append(self, key: bytes, value: bytes) -> Future[Position]:
+    def append(self, key: bytes, value: bytes) -> Append:
         """Hand one record over, and return a future of its position.
 
         The future is done once the record is durable as the log promises it. It raises `AppendTimeout`, or `Closed` for what

@@ -8,7 +8,6 @@ import time
 import uuid
 import weakref
 from bisect import bisect_left
-from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from eventresults.domain.position import Position
@@ -119,7 +118,7 @@ class MemoryWriter:
         self._max_value_bytes = max_value_bytes
         self._closed = False
 
-    def append(self, key: bytes, value: bytes) -> Future[Position]:
+    def append(self, key: bytes, value: bytes) -> Append:
         """See `EventWriter.append`."""
         if self._closed:
             raise Closed("this writer was closed: make a new one", what="writer")

@@ -13,6 +13,8 @@ from eventresults.domain.position import Position
 LOOKED_THROUGH = 20_000
 #: Acknowledged writes remembered by id; beyond this they are remembered by partition alone (a read may then wait for more than its own).
 REMEMBERED = 100_000
+#: Of an id with facts without bound, those acknowledged meanwhile are looked for when so many came.
+SETTLED_EVERY = 64
 
 
 class OwnWrites:
@@ -36,6 +38,10 @@ class OwnWrites:
         self._floors: dict[int, int] = {}
         self._highest: dict[int, int] = {}
         self._look_through_at = LOOKED_THROUGH
+        #: The last of the facts that are too many to be remembered by id, and what tells how far the log has them.
+        self._last: Future[Position] | None = None
+        self._last_number = 0
+        self._reached: Callable[[], Mapping[int, int]] = dict
         self._positions: Callable[[], Mapping[int, int]] = dict
 
     def follow(self, positions: Callable[[], Mapping[int, int]]) -> None:
@@ -67,6 +73,26 @@ class OwnWrites:
             if self._waiting:
                 self._changed.notify_all()
 
+    def add_unbounded(self, subject: str, future: Future[Position]) -> None:
+        """A fact is on its way that needed no place, for its kind of log bounds what waits."""
+        with self._lock:
+            facts = self._facts.setdefault(subject, [])
+            if len(facts) % SETTLED_EVERY == SETTLED_EVERY - 1:
+                self._settle(subject)
+                facts = self._facts.setdefault(subject, [])
+            facts.append(future)
+            if len(self._facts) > self._look_through_at:
+                self._look_through()
+
+    def add_last(self, number: int, future: Future[Position], reached: Callable[[], Mapping[int, int]]) -> None:
+        """A fact is on its way, one of too many to be remembered by id: until `future` is done, any read waits for it.
+
+        It is done only after all of lower numbers; `reached()` then gives the highest offset of each partition.
+        """
+        with self._lock:
+            if self._last is None or self._last_number < number:
+                self._last, self._last_number, self._reached = future, number, reached
+
     def give_up(self, subject: str) -> None:
         """The fact that a place was taken for was not handed over."""
         with self._lock:
@@ -77,24 +103,26 @@ class OwnWrites:
 
     def concerns(self, subject: str) -> bool:
         """Whether a read of this id may have to wait for a write of this process. Cheap."""
-        if subject in self._facts:
+        if self._last is not None or subject in self._facts:
             with self._lock:
+                self._settle_last()
                 self._settle(subject)
-        return subject in self._facts or subject in self._acknowledged or bool(self._floors)
+        return subject in self._facts or subject in self._acknowledged or bool(self._floors) or self._last is not None
 
     def pending(self, subject: str) -> list[Future[Position]]:
         """The facts of this id that are not acknowledged yet."""
         with self._lock:
-            return self._settle(subject)
+            return self._settle(subject) + self._settle_last()
 
     def all_pending(self) -> list[Future[Position]]:
         """All facts that are not acknowledged yet."""
         with self._lock:
-            return [future for subject in list(self._facts) for future in self._settle(subject)]
+            return [future for subject in list(self._facts) for future in self._settle(subject)] + self._settle_last()
 
     def needed(self, subject: str, partition: int) -> int:
         """The offset up to which the view must have folded this partition, so that it holds every acknowledged fact of this id."""
         with self._lock:
+            self._settle_last()
             self._settle(subject)
             known = self._acknowledged.get(subject)
             floor = self._floors.get(partition, -1)
@@ -103,6 +131,7 @@ class OwnWrites:
     def all_needed(self) -> dict[int, int]:
         """The offsets up to which the view must have folded each partition, so that it holds every acknowledged fact."""
         with self._lock:
+            self._settle_last()
             self._look_through()
             return {partition: offset + 1 for partition, offset in self._highest.items()}
 
@@ -173,6 +202,18 @@ class OwnWrites:
             # A read looks without the lock: the position was known before the fact is gone.
             del self._facts[subject]
         return [future for future in left if future is not None]
+
+    def _settle_last(self) -> list[Future[Position]]:
+        """The last of too many, while it is on its way; then those before it are there, too. Under the lock."""
+        if self._last is None:
+            return []
+        if not self._last.done():
+            return [self._last]
+        for partition, offset in self._reached().items():
+            for known_by in (self._floors, self._highest):
+                known_by[partition] = max(offset, known_by.get(partition, -1))
+        self._last = None
+        return []
 
     def _acknowledge(self, subject: str, position: Position) -> None:
         partition, offset = position

@@ -7,7 +7,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from itertools import chain
 
 from eventresults.domain.position import Position
@@ -50,7 +49,7 @@ class SqliteWriter:
         self._closed = False
         tell_of_forks(self)
 
-    def append(self, key: bytes, value: bytes) -> Future[Position]:
+    def append(self, key: bytes, value: bytes) -> Append:
         """See `EventWriter.append`."""
         check_size(key, value, self._max_value_bytes)
         if self._thread is None:

@@ -8,15 +8,14 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from multiprocessing import util as multiprocessing_util
 from time import monotonic
 from typing import Any
 
 from eventresults.codec.events import encode_checked
 from eventresults.codec.ids import key_of
-from eventresults.domain.position import Position
 from eventresults.errors import AppendTimeout, Closed, ValueTooLarge
+from eventresults.log.appends import Append
 from eventresults.log.base import EventWriter, Log
 from eventresults.log.forked import tell_of_forks
 from eventresults.log.own import OwnWrites
@@ -45,7 +44,7 @@ class Appender:
         self.own = OwnWrites()
         tell_of_forks(self)
 
-    def append(self, subject: str, kind: str, fields: Mapping[str, Any]) -> Future[Position]:
+    def append(self, subject: str, kind: str, fields: Mapping[str, Any]) -> Append:
         """Hand over one fact of already wire-valued fields, and return the future of its position.
 
         Raises `InvalidTaskId`, `EventCorrupt` (a field of the wrong type), `ValueTooLarge`, `AppendTimeout` (32 facts of this id stayed
@@ -61,6 +60,9 @@ class Appender:
                 limit=self._max_value_bytes,
                 task_id=subject,
             )
+        return self._hand_over(subject, key, value)
+
+    def _hand_over(self, subject: str, key: bytes, value: bytes) -> Append:
         writer = self._writer or self._open()
         own = self.own
         if not own.begin(subject, most=UNACKNOWLEDGED_PER_TASK, deadline=monotonic() + self._append_timeout):
@@ -88,14 +90,9 @@ class Appender:
         with self._lock:
             self._closed = True
             writer, self._writer = self._writer, None
-        if writer is None:
-            return
-        self._forget_exit()
-        pending = self.own.all_pending()
-        writer.close()
-        lost = sum(1 for future in pending if not future.done() or isinstance(future.exception(), Closed | AppendTimeout))
-        if lost:
-            logger.error("%d facts were not acknowledged by %s before the end, and may be lost: is it reachable?", lost, self._log.url)
+        if writer is not None:
+            self._forget_exit()
+            self._see_off(writer)
 
     def after_fork_in_child(self) -> None:
         """The writer, and what is on its way, are the parent's; this process opens its own."""
@@ -104,12 +101,22 @@ class Appender:
         self._forget_exit = lambda: None
         self.own.restart()
 
+    def _see_off(self, writer: EventWriter) -> None:
+        pending = self.own.all_pending()
+        writer.close()
+        lost = sum(1 for future in pending if not future.done() or isinstance(future.exception(), Closed | AppendTimeout))
+        if lost:
+            logger.error("%d facts were not acknowledged by %s before the end, and may be lost: is it reachable?", lost, self._log.url)
+
+    def _make_writer(self) -> EventWriter:
+        return self._log.writer()
+
     def _open(self) -> EventWriter:
         with self._lock:
             if self._closed:
                 raise Closed("This recorder is closed: open a new tracker with eventresults.connect().", what="recorder")
             if self._writer is None:
-                self._writer = self._log.writer()
+                self._writer = self._make_writer()
                 self._forget_exit = _close_at_exit(self)
             return self._writer
 

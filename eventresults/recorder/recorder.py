@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import fields as fields_of
 from datetime import UTC, datetime
 from typing import Any, TypedDict, Unpack
@@ -29,11 +28,11 @@ from eventresults.domain.events import (
     TaskSucceeded,
     TaskUpdated,
 )
-from eventresults.domain.position import Position
 from eventresults.errors import ValueNotEncodable, ValueTooLarge
+from eventresults.log.appends import Append
 from eventresults.recorder.appender import Appender
 
-Appended = Future[Position]
+Appended = Append
 
 
 class Envelope(TypedDict, total=False):
@@ -51,10 +50,11 @@ class Envelope(TypedDict, total=False):
 class Recorder:
     """Appends facts about tasks. Any thread; many recorders may share one `Appender`.
 
-    Every method hands over one fact and returns a future of its `Position`, done once the log has it. Only the task's id is
-    required; what is None is left out. All raise `InvalidTaskId`, `ValueNotEncodable`, `ValueTooLarge`, `EventCorrupt` (a field of
-    the wrong type), `AppendTimeout` (a full buffer did not drain in time) and `Closed`. `result_expires` is in seconds, 0: never;
-    left out, it is this recorder's default.
+    Every method hands over one fact and returns a future of its `Position`, done once the log has it. `future.accepted` is done once the
+    fact survives kill -9 of this process: with an outbox, on return; without one, it is the future itself. Only the task's id is
+    required; what is None is left out. All raise `InvalidTaskId`, `ValueNotEncodable`, `ValueTooLarge`, `EventCorrupt` (a field of the
+    wrong type), `AppendTimeout` (a full buffer did not drain in time) and `Closed`. `result_expires` is in seconds, 0: never; left out,
+    it is this recorder's default.
     """
 
     def __init__(

@@ -14,6 +14,7 @@ import uuid_utils
 from eventresults.client.result import ResultBase
 from eventresults.domain.position import Position
 from eventresults.errors import AppendTimeout, EventResultsError, RemoteTaskError, ValueNotEncodable, ValueTooLarge
+from eventresults.log.outbox import Forwarded
 
 if TYPE_CHECKING:
     from eventresults.recorder import Recorder
@@ -26,6 +27,8 @@ Verb = Callable[..., "Future[Position]"]
 
 #: Facts without which nobody learns that the task ended.
 FINISHING = {"succeeded", "failed", "revoked"}
+#: No topic refuses less for its size.
+LARGE_BYTES = 64 * 1024
 #: Between two tries.
 PAUSE_SECONDS = 0.05
 #: Characters kept of an argument that cannot be recorded as a value.
@@ -137,8 +140,15 @@ class Facts:
             except EventResultsError as error:
                 self._lost(verb, job, error)
             else:
-                future.add_done_callback(lambda done: self._told(verb, job, fields, done))
+                self._watch(future, lambda done: self._told(verb, job, fields, done))
             return
+
+    def _watch(self, future: Future[Position], told: Callable[[Future[Position]], None]) -> None:
+        if not isinstance(future, Forwarded):
+            future.add_done_callback(told)
+        elif future.size > LARGE_BYTES:
+            # What an outbox has accepted is not lost, and hours of it are not to be kept in memory. But the log may refuse it for its size.
+            future.add_done_callback(lambda done: told(done) if isinstance(done.exception(), ValueTooLarge) else None)
 
     def _told(self, verb: Verb, job: Job, fields: Mapping[str, Any], done: Future[Position]) -> None:
         error = None if done.cancelled() else done.exception()
