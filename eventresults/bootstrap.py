@@ -6,17 +6,24 @@ import hashlib
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from pydantic import SecretStr
 
 from eventresults.config import Settings
 from eventresults.errors import ConfigError
 from eventresults.log.base import Log
+from eventresults.log.membership import GroupLog
 from eventresults.log.own import OwnWrites
 from eventresults.projector import Lifetimes
+from eventresults.recorder import Appender, OutboxAppender
 from eventresults.service.local import LocalView
 from eventresults.service.places import FolderPlace, MemoryPlace, Place
+from eventresults.service.pointed import PointedView
 from eventresults.view.base import Store
+
+if TYPE_CHECKING:
+    from eventresults.service.group import GroupView
 
 
 def make_log(settings: Settings) -> Log:
@@ -74,6 +81,22 @@ def make_log(settings: Settings) -> Log:
     )
 
 
+def make_appender(settings: Settings, log: Log) -> Appender:
+    """The way of facts into this log: through the outbox, where one is set."""
+    if settings.outbox is None:
+        return Appender(log, append_timeout=settings.append_timeout, max_value_bytes=settings.max_value_bytes)
+    from eventresults.log.outbox import Outbox  # noqa: PLC0415
+
+    outbox = Outbox(
+        log,
+        Path(settings.outbox).expanduser(),
+        max_bytes=settings.outbox_max_bytes,
+        max_value_bytes=settings.max_value_bytes,
+        append_timeout=settings.append_timeout,
+    )
+    return OutboxAppender(outbox)
+
+
 def make_place(settings: Settings, make_store: Callable[[Path], Store]) -> Place:
     """Where the view of this log is kept."""
     if settings.view is None and settings.log.scheme == "memory":
@@ -86,13 +109,7 @@ def make_place(settings: Settings, make_store: Callable[[Path], Store]) -> Place
 def view_folder(settings: Settings) -> Path:
     """The folder of the view: as set, else beside the SQLite file, else the user's cache folder by URL."""
     view = settings.view
-    if view is not None:
-        if view == "group" or view.startswith(("http://", "https://")):
-            raise ConfigError(
-                f"view={view!r}: a view service is not part of this version. Leave `view` unset, or name a folder on this host.",
-                setting="view",
-                source=settings.sources["view"],
-            )
+    if view is not None and not is_elsewhere(settings):
         return Path(view).expanduser()
     if settings.log.scheme == "sqlite":
         return Path(settings.log.path + ".view")
@@ -126,8 +143,46 @@ def lifetimes(settings: Settings) -> Lifetimes:
     )
 
 
-def make_view(settings: Settings, log: Log, own: OwnWrites, place: Place) -> LocalView:
+def is_elsewhere(settings: Settings) -> bool:
+    """Whether other processes than those of this host serve the view."""
+    return settings.view is not None and (settings.view == "group" or settings.view.startswith(("http://", "https://")))
+
+
+def group_name(settings: Settings) -> str:
+    """The consumer group that shares the view of this log."""
+    return settings.group or f"eventresults-{settings.log.topic}"
+
+
+def group_log(settings: Settings, log: Log) -> GroupLog:
+    """The log, of which a group can share the partitions. Raises `ConfigError` for one that is no Kafka topic."""
+    if settings.log.scheme.startswith("kafka"):
+        return cast("GroupLog", log)
+    raise ConfigError(
+        f"A consumer group shares the partitions of a Kafka topic, and {settings.log.masked} is none: leave `view` unset.",
+        setting="view",
+        source=settings.sources["view"],
+    )
+
+
+def make_view(settings: Settings, log: Log, own: OwnWrites, place: Place) -> PointedView | GroupView:
     """What this process reads."""
+    if settings.view == "group":
+        from eventresults.service.group import GroupView  # noqa: PLC0415 - brings the WebSocket's library
+
+        return GroupView(
+            group_log(settings, log),
+            own,
+            group=group_name(settings),
+            token=_token(settings),
+            read_timeout=settings.read_timeout,
+            connect_timeout=settings.connect_timeout,
+        )
+    if settings.view is not None and is_elsewhere(settings):
+        from eventresults.service.remote import ServiceFinder  # noqa: PLC0415 - brings the WebSocket's library
+
+        services = [one.strip() for one in settings.view.split(",") if one.strip()]
+        finder = ServiceFinder(services, log, own, token=_token(settings), read_timeout=settings.read_timeout)
+        return PointedView(finder, log, own, read_timeout=settings.read_timeout, connect_timeout=settings.connect_timeout)
     return LocalView(
         log,
         place,
@@ -149,6 +204,17 @@ def kafka_client(settings: Settings) -> str:
             source=settings.sources["client"],
         )
     return "confluent" if installed and settings.client != "kafka-python" else "kafka-python"
+
+
+def _token(settings: Settings) -> str | None:
+    """What a reader gives a service."""
+    if settings.token is not None or settings.token_file is None:
+        return _secret(settings.token)
+    try:
+        lines = Path(settings.token_file).expanduser().read_text("utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"token_file={settings.token_file!r} cannot be read: {error}", setting="token_file") from error
+    return lines[0] if lines else None
 
 
 def _secret(value: SecretStr | None) -> str | None:

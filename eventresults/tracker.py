@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from typing import Any, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
 
 from eventresults import bootstrap
@@ -22,11 +23,17 @@ from eventresults.domain.position import Position
 from eventresults.errors import ConfigError, ResultTimeout
 from eventresults.log.base import Log
 from eventresults.recorder import Recorder
-from eventresults.service.afresh import Difference, Progress, rebuild, verify
-from eventresults.service.local import LocalView
+from eventresults.service.afresh import Difference, Progress, rebuild, rebuild_beside, verify_checkpoint
+from eventresults.service.host import Owned
+from eventresults.service.places import Place
+from eventresults.service.pointed import PointedView
+from eventresults.service.snapshots import pack_snapshot, restore
 from eventresults.view.base import Freshness
 from eventresults.worker.executor import TrackedExecutor
 from eventresults.worker.run import Run, run
+
+if TYPE_CHECKING:
+    from eventresults.service.group import GroupView
 
 #: How long tasks may still run when the tracker is closed before their executor.
 EXECUTOR_GRACE_SECONDS = 2.0
@@ -63,7 +70,7 @@ class Tracker:
         self._appender = bootstrap.make_appender(settings, self.log)
         self._make_store = bootstrap.make_stores()
         self._place = bootstrap.make_place(settings, self._make_store)
-        self._view: LocalView = bootstrap.make_view(settings, self.log, self._appender.own, self._place)
+        self._view: PointedView | GroupView = bootstrap.make_view(settings, self.log, self._appender.own, self._place)
         self.backend = Backend(
             self.recorder(),
             self._view,
@@ -163,7 +170,7 @@ class Tracker:
     # Tending the view
 
     @property
-    def view(self) -> LocalView:
+    def view(self) -> PointedView | GroupView:
         """What this tracker reads; opened by its first use."""
         return self._view
 
@@ -174,11 +181,48 @@ class Tracker:
 
     def rebuild(self, progress: Progress | None = None) -> int:
         """Fold the whole log into a new generation and put it in place of this one; the number of records folded."""
-        return rebuild(self._view.owner, progress=progress, timeout=self.settings.connect_timeout)
+        timeout = self.settings.connect_timeout
+        held = self._view.held if isinstance(self._view, PointedView) else None
+        if isinstance(held, Owned):
+            return rebuild(held.owner, progress=progress, timeout=timeout)
+        return rebuild_beside(self.log, self._here(), lifetimes=bootstrap.lifetimes(self.settings), progress=progress, timeout=timeout)
 
     def verify(self, progress: Progress | None = None) -> list[Difference]:
-        """Fold the log afresh and compare it with the view; the differences."""
-        return verify(self._view.owner, self._make_store, progress=progress, timeout=self.settings.connect_timeout)
+        """Fold the log afresh and compare it with the view, which goes on meanwhile; the differences."""
+        with self._checkpoint() as folder:
+            return verify_checkpoint(
+                self.log,
+                folder,
+                self._make_store,
+                lifetimes=bootstrap.lifetimes(self.settings),
+                open_checkpoint=self._place.open_checkpoint,
+                progress=progress,
+                timeout=self.settings.connect_timeout,
+            )
+
+    def snapshot(self, path: str | Path, keep: int | None = None) -> Path:
+        """Take a snapshot of the view, which goes on meanwhile: a new folder in `path`. `keep`: how many of the latest stay."""
+        with self._checkpoint() as folder:
+            return pack_snapshot(folder, Path(path), open_checkpoint=self._place.open_checkpoint, log_url=self.url, keep=keep)
+
+    def restore(self, path: str | Path) -> int:
+        """Put the snapshot at `path`, or the latest of those in it, in place of the view; the number of the new generation.
+
+        Every checksum is verified first, and the log goes on from there. Whoever owns the view meanwhile reads the new one.
+        """
+        return restore(self.log, self._here(), Path(path), timeout=self.settings.connect_timeout)
+
+    def _here(self) -> Place:
+        if bootstrap.is_elsewhere(self.settings):
+            raise ConfigError(
+                f"view={self.settings.view!r} is not kept on this host: do this where it is, with view= naming its folder.", setting="view"
+            )
+        return self._place
+
+    @contextmanager
+    def _checkpoint(self) -> Iterator[Path]:
+        with self._here().scratch() as scratch:
+            yield Path(self._view.ask("checkpoint", self.settings.connect_timeout, into=str(scratch.absolute())))
 
     # The end
 

@@ -1,8 +1,9 @@
-"""`eventresults view`: where the view stands, building it anew, and proving it right."""
+"""`eventresults view`: where the view stands, building it anew, proving it right, and snapshots of it."""
 
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from time import monotonic
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from eventresults.cli.output import Format, cell, chosen, print_one, print_rows
 from eventresults.cli.progress import Meter
 from eventresults.cli.terminal import say, to_json, write
 
-app = typer.Typer(no_args_is_help=True, help="Look at the view, rebuild it, verify it.")
+app = typer.Typer(no_args_is_help=True, help="Look at the view, rebuild it, verify it, keep snapshots of it.")
 
 
 @app.command()
@@ -72,3 +73,40 @@ def verify(
         say(f"The view differs from its log in {len(differences):,} places ({fields}): eventresults view rebuild")
         raise typer.Exit(ExitCode.FAILED)
     say("The view equals its log.")
+
+
+@app.command()
+def snapshot(
+    *,
+    to: Annotated[Path, typer.Option(help="The folder of snapshots; each is a new folder in it.", show_default=False)],
+    keep: Annotated[
+        int | None, typer.Option(min=1, help="Remove older snapshots there, all but so many of each shard.", show_default=False)
+    ] = None,
+    url: Url = None,
+    view: View = None,
+    output: Output = None,
+) -> None:
+    """Take a snapshot of the view: a checkpoint of every shard, its position and checksums. Readers go on meanwhile."""
+    begun = monotonic()
+    with opened(url, view) as tracker:
+        with catching_up(tracker):
+            tracker.view.recent(limit=1, freshness="latest")
+        path = tracker.snapshot(to, keep)
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    print_one({"path": str(path), "bytes": size, "seconds": round(monotonic() - begun, 3)}, output=output)
+
+
+@app.command()
+def restore(
+    *,
+    source: Annotated[Path, typer.Option("--from", help="A snapshot, or a folder of snapshots: then the latest.", show_default=False)],
+    url: Url = None,
+    view: View = None,
+    output: Output = None,
+) -> None:
+    """Put a snapshot in place of the view, every checksum verified; the log goes on from its position."""
+    begun = monotonic()
+    with opened(url, view) as tracker:
+        generation = tracker.restore(source)
+        found = tracker.view_stats()
+    print_one({"path": found["path"], "generation": generation, "seconds": round(monotonic() - begun, 3)}, output=output)

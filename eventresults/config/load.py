@@ -80,6 +80,8 @@ def _url(places: list[_Place]) -> tuple[LogUrl, _Place]:
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     given = {name.removeprefix(PREFIX).lower(): value for name, value in environ.items() if name.startswith(PREFIX) and value}
     for name in sorted(given.keys() - _NAMES - {"config", "debug"}):
+        if name.startswith("serve_"):
+            continue  # an option of `eventresults serve`
         # A stranger's variable (Kubernetes makes EVENTRESULTS_PORT for a service of that name) is none of ours; a misspelt one is.
         meant = closest(name, _NAMES, cutoff=0.85)
         if meant:
@@ -151,7 +153,7 @@ def _refused(error: ValidationError, values: Mapping[str, Any], sources: Mapping
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     name = str(first["loc"][0])
     value = values[name]
-    secret = "password" in name or isinstance(value, SecretStr)
+    secret = "password" in name or name == "token" or isinstance(value, SecretStr)
     text = "***" if secret else mask_url(repr(value)[:80])
     source = sources.get(name, "default")
     return ConfigError(f"{name}={text} ({source}) cannot be used: it takes {allowed(name)}", setting=name, source=source)

@@ -58,6 +58,7 @@ class Settings(BaseModel):
         None,
         description="Where the view is: a folder on this host, a view service, or the consumer group; by default this host's own, by URL.",
     )
+    group: Text = Field(None, description="Name of the consumer group with view=group; eventresults-TOPIC unless set.")
     own: Literal["auto", "never"] = Field("auto", description="Whether this process may own the view: auto (if nobody else does) or never.")
     client: Literal["auto", "kafka-python", "confluent"] = Field(
         "auto", description="Kafka client library; auto takes confluent-kafka where it is installed."
@@ -73,6 +74,12 @@ class Settings(BaseModel):
     max_value_bytes: Bytes = Field(ByteSize(8 * 2**20), description="Largest fact; a larger one raises ValueTooLarge.")
     max_in_flight: Many = Field(10_000, description="Facts that a recorder holds unacknowledged before it blocks.")
     max_in_flight_bytes: Bytes = Field(ByteSize(64 * 2**20), description="Bytes that a recorder holds unacknowledged before it blocks.")
+    outbox: Annotated[str | None, BeforeValidator(_view), Allowed("a folder's path")] = Field(
+        None, description="Folder of files through which every fact goes: workers then outlive the log, and lose nothing by kill -9."
+    )
+    outbox_max_bytes: Bytes = Field(
+        ByteSize(2**30), description="Bytes that a process may have waiting in its outbox before recording blocks."
+    )
     max_poll_records: Many = Field(5_000, description="Records that the projector folds into one commit, at most.")
 
     result_expires: Lifetime = Field(7 * 86_400.0, description="How long a finished task stays in the view; never if 0.")
@@ -97,6 +104,8 @@ class Settings(BaseModel):
     linger_ms: Annotated[int, Field(ge=0, le=60_000), Allowed("milliseconds, 0 to 60000")] = Field(
         0, description="How long Kafka's producer waits to fill a batch."
     )
+    token: Secret = Field(None, description="What a view service asks of its readers: the bearer token, on both sides.")
+    token_file: File = Field(None, description="A file with the token; a service takes any of its lines, a reader gives the first.")
     synchronous: Literal["NORMAL", "FULL"] = Field(
         "NORMAL", description="SQLite's durability: NORMAL survives a crash of the process, FULL also a power cut."
     )

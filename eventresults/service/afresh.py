@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 
-from eventresults.errors import LogUnavailable
+from eventresults.errors import LogUnavailable, ViewStale
 from eventresults.log.base import Log
 from eventresults.projector import Lifetimes, fold_poll
 from eventresults.service.compare import Difference, Picture, differences
 from eventresults.service.owner import Owner
-from eventresults.service.shards import Opened, open_shards
+from eventresults.service.places import Place
+from eventresults.service.shards import Opened, open_shards, why_outdated
+from eventresults.service.snapshots import checkpoint_view, checkpoints_in
 from eventresults.view.base import Store
+from eventresults.view.shard import Shard
 
-__all__ = ["Difference", "Progress", "rebuild", "verify"]
+__all__ = ["Difference", "Progress", "rebuild", "rebuild_beside", "verify", "verify_checkpoint"]
 
 #: Called with (records folded so far, records to fold in all).
 Progress = Callable[[int, int], None]
@@ -22,6 +26,8 @@ Progress = Callable[[int, int], None]
 POLL_SECONDS = 0.5
 #: A log that gives nothing for this many polls in a row, before its own end, has stopped answering.
 EMPTY_POLLS = 60
+#: A view so many records behind its log is caught up in milliseconds.
+FEW = 1_000
 
 
 def rebuild(owner: Owner, *, progress: Progress | None = None, timeout: float = 10.0) -> int:
@@ -48,35 +54,87 @@ def rebuild(owner: Owner, *, progress: Progress | None = None, timeout: float = 
     return count
 
 
+def rebuild_beside(
+    log: Log, place: Place, *, lifetimes: Lifetimes | None = None, progress: Progress | None = None, timeout: float = 10.0
+) -> int:
+    """Fold the log into a new generation without owning the current one, and make it current; the number of records folded.
+
+    Whoever owns the current one goes on with it meanwhile, and resigns when it sees the new one, which then waits for an owner to go on
+    from where this ends, within the last few records of the log. Nothing is told to anybody, for the owner tells it all. Raises
+    `ViewLocked` while another generation is being built, and what the log and the stores raise; the view is then as it was.
+    """
+    info = log.info(timeout)
+    with closing(place.next()) as build:
+        with closing(open_shards(build.open_store, info)) as opened:
+            count = _fold_to(log, opened, info.ends, lifetimes or Lifetimes(), progress)
+            behind = count
+            while True:
+                ends = log.ends(list(opened.heads), timeout)
+                came = sum(ends[partition] - at for partition, at in opened.positions.items())
+                if came <= FEW or came > behind // 2:  # or they come about as fast as we fold, and the rest is the next owner's
+                    break
+                count += _fold_to(log, opened, ends, lifetimes or Lifetimes(), None)
+                behind = came
+        place.publish(build)
+    return count
+
+
 def verify(
     owner: Owner, make_store: Callable[[Path], Store], *, progress: Progress | None = None, timeout: float = 10.0
 ) -> list[Difference]:
-    """Fold the log into a scratch view and compare every row with the live one; the differences (none: the view is right).
+    """Prove the live view right, which neither stands still nor slows its readers: `checkpoint_view`, then `verify_checkpoint`."""
+    with owner.place.scratch() as folder:
+        checkpoint_view(owner, folder)
+        return verify_checkpoint(
+            owner.log,
+            folder,
+            make_store,
+            lifetimes=owner.lifetimes,
+            open_checkpoint=owner.place.open_checkpoint,
+            progress=progress,
+            timeout=timeout,
+        )
 
-    The live view is read meanwhile, and stands still only for the last few records. Lives that began before the log's start cannot be
-    compared and are left out, as is what the sweep may or may not have removed.
+
+def verify_checkpoint(
+    log: Log,
+    folder: Path,
+    make_store: Callable[[Path], Store],
+    *,
+    lifetimes: Lifetimes,
+    open_checkpoint: Callable[[Path], Store] | None = None,
+    progress: Progress | None = None,
+    timeout: float = 10.0,
+) -> list[Difference]:
+    """Fold the log afresh exactly as far as these checkpoints are, and compare every row; the differences (none: they are right).
+
+    `folder` is one that `checkpoint_view` filled, in this process or another. Its checkpoints are opened by `open_checkpoint` (None: as
+    `make_store` does), and the scratch view lies in it too. Lives that began before the log's start cannot be compared and are left out,
+    as is what the sweep may or may not have removed. Raises `ViewStale` when the log is no longer the one that they were made from.
     """
-    info = owner.log.info(timeout)
-    with tempfile.TemporaryDirectory(prefix="eventresults-verify-") as scratch:
-        opened = open_shards(lambda partition: make_store(Path(scratch) / str(partition)), info)
-        try:
-            _fold_to(owner.log, opened, _positions(owner), owner.lifetimes, progress)
-            with owner.still:
-                _fold_to(owner.log, opened, _positions(owner), owner.lifetimes, None)
-                live = {partition: Picture(owner.view.shard(partition)) for partition in opened.shards}
-            return [
-                difference
-                for partition, shard in opened.shards.items()
-                for difference in differences(
-                    live[partition],
-                    Picture(shard),
-                    start=info.starts[partition],
-                    now=opened.heads[partition].log_time,
-                    lifetimes=owner.lifetimes,
-                )
-            ]
-        finally:
-            opened.close()
+    info = log.info(timeout)
+    paths = checkpoints_in(folder)
+    opens = open_checkpoint or make_store
+    with ExitStack() as stack:
+        live = {p: stack.enter_context(closing(Shard(opens(path), p))) for p, path in paths.items()}
+        heads = {p: head for p, shard in live.items() if (head := shard.head()) is not None}
+        outdated = why_outdated(heads, log, info, timeout=timeout)
+        if outdated is not None:
+            raise ViewStale(f"The view cannot be compared with {log.url}: {outdated.why}.", reason=outdated.why)
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="afresh-", dir=folder)))
+        fresh = stack.enter_context(closing(open_shards(lambda partition: make_store(scratch / str(partition)), info)))
+        _fold_to(log, fresh, {p: head.next_offset for p, head in heads.items()}, lifetimes, progress)
+        return [
+            difference
+            for partition, head in heads.items()
+            for difference in differences(
+                Picture(live[partition]),
+                Picture(fresh.shards[partition]),
+                start=info.starts[partition],
+                now=head.log_time,
+                lifetimes=lifetimes,
+            )
+        ]
 
 
 def _positions(owner: Owner) -> dict[int, int]:
@@ -86,7 +144,7 @@ def _positions(owner: Owner) -> dict[int, int]:
 def _fold_to(log: Log, opened: Opened, ends: Mapping[int, int], lifetimes: Lifetimes, progress: Progress | None) -> int:
     """Move these shards exactly up to `ends`; the number of records folded."""
     heads = opened.heads
-    total = sum(max(ends[p] - head.next_offset, 0) for p, head in heads.items())
+    total = sum(max(end - heads[p].next_offset, 0) for p, end in ends.items())
     begun = opened.positions
     count = empty = 0
     behind = [p for p in ends if heads[p].next_offset < ends[p]]

@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eventresults.errors import ViewError
+from eventresults.service.member import Member
 from eventresults.service.owner import Owner
+from eventresults.service.snapshots import checkpoint_view
+from eventresults.view.folders import explained
 
 if TYPE_CHECKING:
     from eventresults.service.doorway import Doorway
 
 
-def answer(owner: Owner, what: str, arguments: Mapping[str, Any], timeout: float, *, doorway: Doorway | None = None) -> Any:
+def answer(owner: Owner | Member, what: str, arguments: Mapping[str, Any], timeout: float, *, doorway: Doorway | None = None) -> Any:
     """`stats`: where the view is, which generation, and of each partition: position, end of the log, lag, bytes and counts.
+
+    `checkpoint`: a new folder in `into`, which is one of this host, with a checkpoint of each shard: see `checkpoint_view`.
 
     Raises `ViewError` for what is not known, and what the log and the stores raise.
     """
-    del arguments
     if what == "stats":
         return _stats(owner, timeout, doorway)
+    if what == "checkpoint":
+        return _checkpoint(owner, Path(arguments["into"]))
     raise ViewError(f"The owner of the view cannot answer {what!r}: run the same version of eventresults.", reason="unknown question")
 
 
-def _stats(owner: Owner, timeout: float, doorway: Doorway | None) -> dict[str, Any]:
+def _checkpoint(owner: Owner | Member, into: Path) -> str:
+    folder = into / secrets.token_hex(8)  # a new one each time: an owner that died may have been asked before
+    with explained(into):
+        folder.mkdir(mode=0o700)
+    checkpoint_view(owner, folder)
+    return str(folder)
+
+
+def _stats(owner: Owner | Member, timeout: float, doorway: Doorway | None) -> dict[str, Any]:
     heads = owner.heads
     ends = owner.log.ends(list(heads), timeout)
     partitions = [

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from eventresults.errors import ViewError
 from eventresults.service.shards import OpenStore
 from eventresults.view.base import Store
 from eventresults.view.generation import Generation, ViewFolder
+from eventresults.view.memory import MemoryStore
 
 
 class Build(Protocol):
@@ -21,6 +25,9 @@ class Build(Protocol):
     @property
     def open_store(self) -> OpenStore:
         """Opens the store of one partition in it."""
+
+    def shard_path(self, partition: int) -> Path:
+        """Where the files of that store are, or will be. Raises `ViewError` when it has none."""
 
     def close(self) -> None:
         """Release it. Idempotent."""
@@ -38,6 +45,18 @@ class Place(Protocol):
 
     def next(self) -> Build:
         """A new, empty generation beside the current one, locked. Raises `ViewLocked`, `ViewError`."""
+
+    def succeed(self) -> Build:
+        """A new generation, locked, that holds what the death of the current one's owner would leave now; not yet current.
+
+        Raises `ViewLocked` when somebody makes one already; another `ViewError` when none can be had: then take `next()`.
+        """
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A folder for checkpoints, where they take no space; removed at the end. Raises `ViewError`."""
+
+    def open_checkpoint(self, path: Path) -> Store:
+        """Open what `Store.checkpoint` of a store of this place made. Raises `ViewError`."""
 
     def current(self) -> int | None:
         """The number of the generation in use; None when there is none (the view was deleted)."""
@@ -70,6 +89,20 @@ class MemoryPlace:
         self._made += 1
         return _MemoryBuild(self._made, lambda _: self._make_store())
 
+    def succeed(self) -> Build:
+        """Nobody outlives its process's memory."""
+        raise _no_folder()
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Somewhere among the system's temporary files."""
+        with tempfile.TemporaryDirectory(prefix="eventresults-") as path:
+            yield Path(path)
+
+    def open_checkpoint(self, path: Path) -> Store:
+        """A store in memory of what is there."""
+        return MemoryStore(path)
+
     def current(self) -> int | None:
         """The generation published last."""
         return self._current
@@ -87,8 +120,16 @@ class _MemoryBuild:
         self.number = number
         self.open_store = open_store
 
+    def shard_path(self, partition: int) -> Path:  # noqa: ARG002 - none of them has one
+        """There is none."""
+        raise _no_folder()
+
     def close(self) -> None:
         """Nothing to release."""
+
+
+def _no_folder() -> ViewError:
+    return ViewError("This view is in memory and has no folder: name one with view=.", reason="no folder")
 
 
 class FolderPlace:
@@ -107,6 +148,18 @@ class FolderPlace:
         """A new generation, locked."""
         return _FolderBuild(self._folder.next(), self._make_store)
 
+    def succeed(self) -> Build:
+        """A new generation, locked, with a clone of the current one."""
+        return _FolderBuild(self._folder.succeed(), self._make_store)
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A folder beside the generations."""
+        return self._folder.scratch()
+
+    def open_checkpoint(self, path: Path) -> Store:
+        """A store on disk, as in a generation."""
+        return self._make_store(path)
+
     def current(self) -> int | None:
         """The generation that the folder names."""
         return self._folder.current()
@@ -117,7 +170,7 @@ class FolderPlace:
         self._folder.publish(build.generation)
 
     def tidy(self) -> None:
-        """Remove old generations, and leftovers of builds that were never published."""
+        """Remove old generations, and leftovers of builds that were never published and of checkpoints."""
         self._folder.sweep()
 
 
@@ -129,7 +182,11 @@ class _FolderBuild:
 
     def open_store(self, partition: int) -> Store:
         """The store of one partition in this generation."""
-        return self._make_store(self.generation.shard_path(partition))
+        return self._make_store(self.shard_path(partition))
+
+    def shard_path(self, partition: int) -> Path:
+        """The folder of one partition's shard in this generation."""
+        return self.generation.shard_path(partition)
 
     def close(self) -> None:
         """Release the lock."""

@@ -53,6 +53,17 @@ def open_shards(open_store: OpenStore, info: LogInfo) -> Opened:
     return opened
 
 
+def open_shard(open_store: OpenStore, info: LogInfo, partition: int) -> tuple[Shard, Head]:
+    """One of them. Raises `ViewError`."""
+    shard = Shard(open_store(partition), partition)
+    try:
+        head = shard.head()
+    except BaseException:
+        shard.close()
+        raise
+    return shard, head or Head(log_id=info.log_id, partitions=info.partitions, next_offset=info.starts[partition])
+
+
 class Outdated(NamedTuple):
     """Why a view must be built anew. `same_log`: what it had folded still holds, it is the view that is at fault."""
 

@@ -1,4 +1,4 @@
-"""What every `Store` promises, as tests: subclass `StoreContract`, give it a `store` fixture, and run pytest."""
+"""What every `Store` promises, as tests: subclass `StoreContract`, give it its two fixtures, and run pytest."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from pathlib import Path
 from threading import Event
 from time import monotonic
 
 import pytest
 
-from eventresults.errors import Closed
+from eventresults.errors import Closed, ViewError
 from eventresults.view.base import Store
 
 _DEADLINE = 30.0
@@ -23,6 +24,11 @@ class StoreContract:
     @pytest.fixture
     def store(self) -> Iterator[Store]:
         """A new, empty store; closed afterwards."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def open_checkpoint(self) -> Callable[[Path], Store]:
+        """Opens what `checkpoint` made at this path."""
         raise NotImplementedError
 
     def test_a_key_never_written_is_none(self, store: Store) -> None:
@@ -183,6 +189,76 @@ class StoreContract:
         store.commit({b"big": bytes(1_000_000)})
         assert store.size() >= before + 900_000
 
+    def test_a_checkpoint_holds_exactly_what_was_committed_before_it_and_opens_as_a_store(
+        self, store: Store, open_checkpoint: Callable[[Path], Store], tmp_path: Path
+    ) -> None:
+        # given
+        store.commit({b"a": b"1", b"b": b"2", b"empty": b""})
+        store.commit({b"c": b"3"}, [b"a"])
+        before = rows(store)
+        # when
+        store.checkpoint(tmp_path / "checkpoint")
+        store.commit({b"b": b"later", b"d": b"later"}, [b"c"])
+        # then
+        with closing(open_checkpoint(tmp_path / "checkpoint")) as copy:
+            assert rows(copy) == before == [(b"b", b"2"), (b"c", b"3"), (b"empty", b"")]
+            copy.commit({b"b": b"of the copy"})
+            assert copy.get(b"b") == b"of the copy"
+        assert rows(store) == [(b"b", b"later"), (b"d", b"later"), (b"empty", b"")]
+
+    def test_an_empty_store_has_an_empty_checkpoint(self, store: Store, open_checkpoint: Callable[[Path], Store], tmp_path: Path) -> None:
+        store.checkpoint(tmp_path / "checkpoint")
+        with closing(open_checkpoint(tmp_path / "checkpoint")) as copy:
+            assert rows(copy) == []
+
+    def test_a_checkpoint_outlives_its_store(self, store: Store, open_checkpoint: Callable[[Path], Store], tmp_path: Path) -> None:
+        store.commit({b"a": b"1"})
+        store.checkpoint(tmp_path / "checkpoint")
+        store.close()
+        with closing(open_checkpoint(tmp_path / "checkpoint")) as copy:
+            assert rows(copy) == [(b"a", b"1")]
+
+    def test_a_checkpoint_is_not_made_over_something_else(self, store: Store, tmp_path: Path) -> None:
+        with pytest.raises(ViewError):
+            store.checkpoint(tmp_path)
+
+    def test_checkpoints_taken_among_commits_hold_whole_ones_and_all_that_ended_before(
+        self, store: Store, open_checkpoint: Callable[[Path], Store], tmp_path: Path
+    ) -> None:
+        # given: one thread commits for as long as another takes checkpoints
+        ended = 0
+        done = Event()
+
+        def commit() -> None:
+            nonlocal ended
+            while not done.is_set():
+                number = b"%08d" % (ended + 1)
+                store.commit({b"left": number, b"right": number, b"row" + number: bytes(200)})
+                ended += 1
+
+        looks = []
+        with ThreadPoolExecutor(1) as pool:
+            writing = pool.submit(commit)
+            # when
+            try:
+                for number in range(5):
+                    before = ended
+                    store.checkpoint(tmp_path / f"checkpoint{number}")
+                    looks.append((before, ended + 1, tmp_path / f"checkpoint{number}"))
+                    deadline = monotonic() + _DEADLINE
+                    while ended < before + 20:
+                        assert not writing.done()
+                        assert monotonic() < deadline, "a checkpoint holds commits up"
+            finally:
+                done.set()
+        # then
+        for least, most, path in looks:
+            with closing(open_checkpoint(path)) as copy:
+                left, right = copy.get_many([b"left", b"right"])
+                assert left == right
+                assert least <= int(left or b"0") <= most
+                assert [key for key, _ in copy.scan(b"row", b"rox")] == [b"row%08d" % n for n in range(1, int(left or b"0") + 1)]
+
     @pytest.mark.parametrize(
         "use",
         [
@@ -191,6 +267,7 @@ class StoreContract:
             pytest.param(lambda store: store.scan(b"a", b"b"), id="scan"),
             pytest.param(lambda store: store.commit({b"a": b"2"}), id="commit"),
             pytest.param(lambda store: store.size(), id="size"),
+            pytest.param(lambda store: store.checkpoint(Path("nowhere")), id="checkpoint"),
         ],
     )
     def test_after_close_each_use_raises_closed(self, store: Store, use: Callable[[Store], object]) -> None:

@@ -3,24 +3,29 @@
     <view>/current              the number of the generation in use: moved by rename, only upwards, only by who holds that generation
     <view>/<n>/LOCK             held by the owner of generation n; its text is the owner's process id
     <view>/<n>/<partition>/     one shard
+    <view>/checkpoints/<random> copies of one moment, each held by the process that looks at it
 
 To rebuild is to lock `<n+1>`, fill it and move `current`; whoever still holds `<n>` sees it there.
 """
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from eventresults.errors import Closed, ViewCorrupt, ViewError, ViewLocked
+from eventresults.view.clone import clone_shard
+from eventresults.view.folders import empty, explained, fsync_folder, held_folder, remove, sweep_folders
 from eventresults.view.lock import Busy, OwnerLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+CHECKPOINTS: Final = "checkpoints"
 
 
 class ViewFolder:
@@ -32,7 +37,7 @@ class ViewFolder:
     def current(self) -> int | None:
         """The number of the generation in use; None when there is none yet. Cheap: an owner asks before every commit."""
         file = self.path / "current"
-        with _explained(self.path):
+        with explained(self.path):
             try:
                 text = file.read_text("ascii", "replace").strip()
             except FileNotFoundError:
@@ -51,7 +56,7 @@ class ViewFolder:
                 continue
             if current is None:
                 with generation.closed_on_error():
-                    _empty(generation.path)  # the leftover of a build that was never published
+                    empty(generation.path)  # the leftover of a build that was never published
                     self.publish(generation)
             return generation
 
@@ -63,8 +68,29 @@ class ViewFolder:
             if generation is None:
                 continue
             with generation.closed_on_error():
-                _empty(generation.path)  # the leftover of a build that was never published
+                empty(generation.path)  # the leftover of a build that was never published
             return generation
+
+    def succeed(self) -> Generation:
+        """Own a generation above the one in use that holds what the death of its owner at this moment would leave; it is not in use yet.
+
+        For an owner that is silent: stopped, or after all still writing. Nothing of its generation is changed. Raises `ViewLocked` when
+        somebody succeeds it already, and `ViewError` (`ViewCorrupt`) when there is nothing to be had: then `next()` gives an empty one.
+        """
+        generation = self.next()
+        with generation.closed_on_error(), explained(self.path):
+            source = self.path / str(generation.number - 1)
+            names = [entry.name for entry in os.scandir(source) if entry.name.isdecimal() and entry.is_dir()] if source.is_dir() else []
+            if not names:
+                message = f"there is no generation {generation.number - 1} in {self.path} to succeed: build one from the log"
+                raise ViewError(message, path=str(self.path), number=generation.number - 1)
+            with ThreadPoolExecutor(max_workers=min(8, len(names)), thread_name_prefix="eventresults-clone") as pool:
+                list(pool.map(lambda name: clone_shard(source / name, generation.path / name), names))
+        return generation
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A folder beside the generations, for copies of one moment: held by this process and removed at the end, by a sweep if not."""
+        return held_folder(self.path / CHECKPOINTS)
 
     def publish(self, generation: Generation) -> None:
         """Make this the generation in use, durably. Raises `Closed` when it is not held, `ViewError` when a higher one is in use."""
@@ -76,17 +102,17 @@ class ViewFolder:
             message = f"generation {generation.number} of {self.path} was overtaken by {now}; open the view again"
             raise ViewError(message, path=str(self.path), number=generation.number, current=now)
         # No other process can be here with this number or a higher one: n+1 is locked only while n is in use.
-        written = self.path / f"current.{generation.number}"
-        with _explained(self.path):
+        written = generation.path / "current"  # what a kill leaves of it goes with the generation
+        with explained(self.path):
             with written.open("w", encoding="ascii") as file:
                 file.write(f"{generation.number}\n")
                 file.flush()
                 os.fsync(file.fileno())
             written.replace(self.path / "current")
-            _fsync_folder(self.path)
+            fsync_folder(self.path)
 
     def sweep(self) -> list[int]:
-        """Remove every generation that is not in use and that nobody holds; their numbers."""
+        """Remove every generation that is not in use and that nobody holds, and such checkpoints; the numbers of the generations."""
         removed = []
         for number in self._numbers():
             current = self.current()
@@ -99,14 +125,15 @@ class ViewFolder:
             if generation is None:
                 continue
             try:
-                _remove(generation.path)
+                remove(generation.path)
             finally:
                 generation.close()
             removed.append(number)
+        sweep_folders(self.path / CHECKPOINTS)
         return removed
 
     def _numbers(self) -> list[int]:
-        with _explained(self.path):
+        with explained(self.path):
             try:
                 return sorted(int(entry.name) for entry in self.path.iterdir() if _is_number(entry.name))
             except FileNotFoundError:
@@ -115,7 +142,7 @@ class ViewFolder:
     def _lock(self, number: int, *, seen: int | None) -> Generation | None:
         """Hold generation `number`; None when `current` is no longer what was seen: then it may not be the one to hold."""
         path = self.path / str(number)
-        with _explained(self.path):
+        with explained(self.path):
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.mkdir(mode=0o700, exist_ok=True)
             try:
@@ -173,44 +200,3 @@ def _locked(view: Path, pid: int | None) -> ViewLocked:
 
 def _is_number(text: str) -> bool:
     return len(text) < 19 and text.isascii() and text.isdigit() and not text.startswith("0")
-
-
-def _empty(folder: Path) -> None:
-    """Remove all but the LOCK, by which we hold it."""
-    with _explained(folder):
-        for entry in folder.iterdir():
-            if entry.name == "LOCK":
-                continue
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
-
-
-def _remove(folder: Path) -> None:
-    _empty(folder)
-    with _explained(folder):
-        (folder / "LOCK").unlink()
-        try:
-            folder.rmdir()
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # somebody came to lock it: they see where `current` is
-                raise
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        message = f"cannot use the view folder {path}: {reason}; make it writable and see to free space, or choose another with view="
-        raise ViewError(message, path=str(path), reason=reason) from error

@@ -47,6 +47,17 @@ def recent(
     return TaskPage(items, None)
 
 
+def merged(pages: Sequence[TaskPage], limit: int) -> TaskPage:
+    """One page of several views' pages, each asked for with the same cursor and limit."""
+    # Beyond the cursor of one that stopped early, the others may not go on.
+    reached = max((_decode(page.cursor) for page in pages if page.cursor is not None), default=b"")
+    rows = sorted(((keys.recent(meta.born_at, meta.task_id), meta) for page in pages for meta in page.items), key=itemgetter(0), reverse=True)
+    items = [(row, meta) for row, meta in rows if row >= reached]
+    if len(items) > limit:
+        return TaskPage([meta for _, meta in items[:limit]], _encode(items[limit - 1][0]))
+    return TaskPage([meta for _, meta in items], _encode(reached) if reached else None)
+
+
 def _clamped(log_time: int | None, default: int) -> int:
     return default if log_time is None else min(max(log_time, 0), _END_OF_TIME)
 

@@ -10,8 +10,9 @@ import copy
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
+from typing import NoReturn, TypeVar
 
-from eventresults.errors import Closed, EventResultsError, TopicMisconfigured
+from eventresults.errors import Closed, EventResultsError, NotOwner, TopicMisconfigured
 from eventresults.view.base import Change, Listener
 from eventresults.view.listeners import Listeners, Subscribed
 from eventresults.view.shard import Shard
@@ -20,11 +21,21 @@ from eventresults.view.shard import Shard
 class LiveView:
     """Shards, their positions, and those who wait or watch. Any thread may read; one thread publishes."""
 
-    def __init__(self, shards: Mapping[int, Shard], positions: Mapping[int, int], listeners: Listeners | None = None) -> None:
-        self._shards: Mapping[int, Shard] = dict(shards)
+    def __init__(
+        self,
+        shards: Mapping[int, Shard],
+        positions: Mapping[int, int],
+        listeners: Listeners | None = None,
+        *,
+        told: Mapping[int, int] | None = None,
+    ) -> None:
+        """`told`: `listeners` heard from another view of every change before these offsets, and are not told again."""
+        #: Makes the error for a partition that is not here.
+        self.elsewhere: Callable[[int], EventResultsError] = _not_here
+        self._shards: Mapping[int, Shard] = _Here(shards, self)
         self._partitions = tuple(sorted(shards))
-        self._positions = dict(positions)
-        self._told: Mapping[int, int] = {}
+        self._positions: dict[int, int] = _Here(positions, self)
+        self._told: Mapping[int, int] = dict(told or {})
         self._moved = threading.Condition()
         self._trouble: EventResultsError | None = None
         self._closed = False
@@ -56,6 +67,11 @@ class LiveView:
     def position(self, partition: int) -> int:
         """The offset that this shard folds next: everything before it is in the view."""
         return self._positions[partition]
+
+    @property
+    def told(self) -> dict[int, int]:
+        """The offsets before which every change was told to those who listen; beyond `position` while a view is filled anew."""
+        return {partition: max(self._told.get(partition, 0), at) for partition, at in self._positions.items()}
 
     @property
     def trouble(self) -> EventResultsError | None:
@@ -110,6 +126,31 @@ class LiveView:
             self._positions[partition] = position
             self._moved.notify_all()
 
+    # Shards that come and go: a member of a group
+
+    def enter(self, partition: int, shard: Shard, position: int) -> None:
+        """Hold this shard, too. Raises `Closed`."""
+        with self._moved:
+            self._put({**self.shards, partition: shard}, {**self._positions, partition: position})
+
+    def leave(self, partition: int) -> tuple[Shard, int] | None:
+        """Hold this shard no more: who waits for it raises what `elsewhere` makes. Returns it, for closing, with its position."""
+        with self._moved:
+            if partition not in self._shards:
+                return None
+            left, position = self._shards[partition], self._positions[partition]
+            self._put(
+                {p: shard for p, shard in self._shards.items() if p != partition},
+                {p: offset for p, offset in self._positions.items() if p != partition},
+            )
+        return left, position
+
+    def _put(self, shards: Mapping[int, Shard], positions: Mapping[int, int]) -> None:
+        self._positions = _Here(positions, self)
+        self._shards = _Here(shards, self)
+        self._partitions = tuple(sorted(shards))
+        self._moved.notify_all()
+
     def hold_up(self, trouble: EventResultsError | None) -> None:
         """The view cannot move for now, a read that waits in vain will say why; with None it moves again."""
         with self._moved:
@@ -152,14 +193,12 @@ class LiveView:
         with self._moved:
             old = self.shards
             if same_log:
-                self._told = {partition: max(self._told.get(partition, 0), at) for partition, at in self._positions.items()}
+                self._told = self.told
             else:
                 self._told = {}
                 self.logs_before += 1
-            self._shards = dict(shards)
-            self._positions = dict(positions)
             self._trouble = None
-            self._moved.notify_all()
+            self._put(shards, positions)
         return old
 
     def close(self) -> None:
@@ -175,3 +214,21 @@ class LiveView:
     def _check_open(self) -> None:
         if self._closed:
             raise Closed("This view is closed: open a new tracker with eventresults.connect().", what="view")
+
+
+T = TypeVar("T")
+
+
+class _Here(dict[int, T]):
+    """What is here, by partition; for what is not, the view says where it is."""
+
+    def __init__(self, here: Mapping[int, T], view: LiveView) -> None:
+        super().__init__(here)
+        self._view = view
+
+    def __missing__(self, partition: int) -> NoReturn:
+        raise self._view.elsewhere(partition)
+
+
+def _not_here(partition: int) -> EventResultsError:
+    return NotOwner(f"Partition {partition} is not in this view: ask its owner.", partition=partition, owner=None)

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from eventresults.errors import Closed
+from eventresults.codec import plain
+from eventresults.errors import Closed, ViewCorrupt, ViewError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+_ROWS: Final = "rows"
 
 
 class MemoryStore:
-    """A `Store` that ends with its process. Safe to read from any thread; an open scan keeps the rows it began with."""
+    """A `Store` that ends with its process. Safe to read from any thread; an open scan keeps the rows it began with.
 
-    def __init__(self) -> None:
-        self._rows: dict[bytes, bytes] | None = {}
+    It begins empty, or with the rows of a `checkpoint`. Raises `ViewCorrupt` when that cannot be read.
+    """
+
+    def __init__(self, checkpoint: Path | None = None) -> None:
+        self._rows: dict[bytes, bytes] | None = {} if checkpoint is None else _read(checkpoint)
         self._ordered: list[bytes] = []
-        self._in_order = True
+        self._in_order = not self._rows
         self._lock = Lock()
 
     def get(self, key: bytes) -> bytes | None:
@@ -62,6 +69,17 @@ class MemoryStore:
         with self._lock:
             return sum(len(key) + len(value) for key, value in self._opened().items())
 
+    def checkpoint(self, path: Path) -> None:
+        """Make the new folder `path` a copy of this moment, for another `MemoryStore(path)` to begin with."""
+        with self._lock:
+            rows = dict(self._opened())
+        try:
+            path.mkdir()
+            (path / _ROWS).write_bytes(plain.pack(list(rows.items())))
+        except OSError as error:
+            message = f"cannot write a checkpoint to {path}: {error.strerror}; name a new folder in one that is writable"
+            raise ViewError(message, path=str(path), reason=str(error.strerror)) from error
+
     def close(self) -> None:
         """Forget everything. Idempotent; a later call to the others raises `Closed`."""
         with self._lock:
@@ -79,3 +97,11 @@ class MemoryStore:
             message = "this view was closed; connect again to read it"
             raise Closed(message, what="store")
         return rows
+
+
+def _read(checkpoint: Path) -> dict[bytes, bytes]:
+    try:
+        return dict(plain.unpack((checkpoint / _ROWS).read_bytes()))
+    except OSError as error:
+        message = f"{checkpoint} holds no checkpoint of a view in memory: {error.strerror}"
+        raise ViewCorrupt(message, path=str(checkpoint), reason=str(error.strerror)) from error

@@ -16,6 +16,7 @@ from rocksdict import (
     AccessType,
     BlockBasedOptions,
     Cache,
+    Checkpoint,
     DbClosedError,
     DBCompressionType,
     Options,
@@ -110,6 +111,23 @@ class RocksStore:
         """The bytes of the shard's files on disk."""
         self._alive()
         return sum(_file_size(file) for file in self.path.iterdir())
+
+    def checkpoint(self, path: Path) -> None:
+        """Make the new folder `path` a copy of one moment: hard links to tables on the same file system, copies elsewhere.
+
+        See `Store.checkpoint`. Elsewhere than on the same file system other Python threads stand still while it copies.
+        """
+        db = self._db
+        if path.exists():
+            message = f"cannot make a checkpoint at {path}: something is there already; name a new folder"
+            raise ViewError(message, path=str(path), reason="it exists")
+        try:
+            db.flush(wait=True)  # other Python threads run meanwhile, as they do not while a checkpoint flushes
+            Checkpoint(db).create_checkpoint(str(path))
+        except Exception as error:  # noqa: BLE001
+            if isinstance(error, TypeError) and isinstance(db, _ClosedDatabase):
+                error = DbClosedError()
+            self._explain(error)
 
     def close(self) -> None:
         """Give the folder back. Idempotent; a later call to the others, or the next row of an open scan, raises `Closed`."""

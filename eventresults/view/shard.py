@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from eventresults.codec import plain, rows
@@ -236,6 +237,10 @@ class Shard:
     def size(self) -> int:
         """About how many bytes the shard takes."""
         return self._store.size()
+
+    def checkpoint(self, path: Path) -> None:
+        """Make the new folder `path` a copy of one moment, rows and head of the same commit. See `Store.checkpoint`."""
+        self._store.checkpoint(path)
 
     def close(self) -> None:
         """Idempotent."""

@@ -20,9 +20,17 @@ class TestMemoryStore(StoreContract):
         with closing(MemoryStore()) as store:
             yield store
 
+    @pytest.fixture
+    def open_checkpoint(self) -> Callable[[Path], Store]:
+        return MemoryStore
+
 
 class TestRocksStore(LastingStoreContract):
     @pytest.fixture
     def open_store(self, tmp_path: Path) -> Callable[[], Store]:
         resources = RocksResources(block_cache=8 * MEGABYTE, write_buffers=4 * MEGABYTE)
         return lambda: RocksStore(tmp_path / "0", resources=resources)
+
+    @pytest.fixture
+    def open_checkpoint(self) -> Callable[[Path], Store]:
+        return RocksStore

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 from hypothesis import settings
@@ -58,6 +59,14 @@ class Stores(RuleBasedStateMachine):
     def close_and_reopen(self) -> None:
         self.store.close()
         self.store = self.open()
+
+    @rule()
+    def checkpoint_and_open_it(self) -> None:
+        path = self.folder / "checkpoint"
+        self.store.checkpoint(path)
+        with closing(RocksStore(path, resources=RESOURCES)) as copy:
+            assert list(copy.scan(b"", b"\xff" * 9)) == list(self.model.scan(b"", b"\xff" * 9))
+        shutil.rmtree(path)
 
     @rule()
     def crash_and_reopen(self) -> None:

@@ -70,8 +70,51 @@ def test_verify_finds_what_was_altered_in_the_view(appended):
     assert appended("view", "verify").code == 0
 
 
+def test_a_snapshot_is_taken_and_restored(appended):
+    # given
+    before = appended("task", "list").rows
+    taken = appended("view", "snapshot", "--to", "kept", "--keep", "1")
+    assert taken.code == 0
+    assert taken.row["bytes"] > 0
+    assert Path(taken.row["path"]).parent == Path("kept")
+    latest = appended("view", "snapshot", "--to", "kept", "--keep", "1").row["path"]
+    assert [str(path) for path in Path("kept").iterdir()] == [latest]
+
+    # when: the view is lost
+    shutil.rmtree("events.db.view")
+    done = appended("view", "restore", "--from", "kept")
+
+    # then
+    assert (done.code, done.row["generation"]) == (0, 1)
+    assert appended("task", "list").rows == before
+    assert appended("view", "verify").code == 0
+
+
+def test_a_damaged_snapshot_is_not_restored(appended):
+    path = Path(appended("view", "snapshot", "--to", "kept").row["path"])
+    (path / "0" / "CURRENT").write_text("garbage")
+    done = appended("view", "restore", "--from", "kept")
+    assert done.code == 1
+    assert "cannot be used" in done.err
+    assert appended("view", "stats").row["generation"] == 1
+
+
+@pytest.mark.parametrize("words", [("rebuild",), ("verify",), ("snapshot", "--to", "kept"), ("restore", "--from", "kept")])
+def test_a_view_elsewhere_is_tended_where_it_is(appended, words):
+    done = appended("view", *words, "--view", "group")
+    assert done.code in (69, 78)
+    assert not Path("events.db.view").exists()
+
+
+def test_there_may_be_no_snapshot(appended):
+    Path("kept").mkdir()
+    done = appended("view", "restore", "--from", "kept")
+    assert done.code == 1
+    assert "there is none" in done.err
+
+
 @pytest.mark.parametrize("words", [("view", "stats"), ("task", "list")])
-def test_a_view_of_a_later_version_is_said_to_be_so(appended, words):
+def test_a_view_service_that_is_not_there_is_said_to_be_so(appended, words):
     done = appended(*words, "--view", "http://127.0.0.1:1")
-    assert done.code == 78
-    assert "view" in done.err
+    assert done.code == 69
+    assert "No view service answers" in done.err

@@ -11,12 +11,13 @@ import pytest
 
 from eventresults.codec import plain, rows
 from eventresults.domain.position import Position
-from eventresults.errors import LogUnavailable, ViewError, ViewLocked
+from eventresults.errors import LogUnavailable, ViewError, ViewLocked, ViewStale
 from eventresults.log.memory import MemoryLog
 from eventresults.projector import Lifetimes
 from eventresults.service import afresh, owner
-from eventresults.service.afresh import Difference, rebuild, verify
+from eventresults.service.afresh import Difference, rebuild, rebuild_beside, verify, verify_checkpoint
 from eventresults.service.places import FolderPlace, MemoryPlace
+from eventresults.service.snapshots import checkpoint_view
 from eventresults.view import keys
 from eventresults.view.memory import MemoryStore
 from eventresults.view.rocksdb import MEGABYTE, RocksResources, RocksStore
@@ -217,6 +218,132 @@ def test_verifying_goes_on_while_facts_come_in():
         stop.set()
         thread.join(5)
         assert view.get("n1").state == "SUCCESS"
+
+
+def test_the_live_view_does_not_stand_still_while_it_is_verified(scene):
+    # given: a verification that has begun to fold
+    _, _, view, recorder = scene
+    read = []
+
+    def look(done, total):
+        if not read:
+            recorder.succeeded("open").result(1)
+            read.append(view.get("open", timeout=2.0).state)
+
+    # when / then
+    assert verify(view.owner, scratch, progress=look) == []
+    assert read == ["SUCCESS"]
+
+
+def test_a_checkpoint_is_verified_where_nobody_owns_the_view(tmp_path):
+    # given: checkpoints, as another process's owner makes them
+    log, folder = MemoryLog(partitions=2), tmp_path / "checkpoints"
+    folder.mkdir()
+    with viewing(log) as (view, recorder):
+        tell_life(recorder, IDS)
+        view.recent(freshness="latest")
+        checkpoint_view(view.owner, folder)
+        tell_life(recorder, ["later"])
+        view.recent(freshness="latest")
+
+    # when / then
+    assert verify_checkpoint(log, folder, scratch, lifetimes=Lifetimes(), open_checkpoint=MemoryStore) == []
+    assert sorted(path.name for path in folder.iterdir()) == ["0", "1"]
+
+
+def test_a_checkpoint_of_another_log_is_not_compared(tmp_path):
+    # given
+    log = MemoryLog()
+    with viewing(log) as (view, recorder):
+        tell_life(recorder, IDS)
+        view.get("t0")
+        checkpoint_view(view.owner, tmp_path)
+
+    # when / then
+    with pytest.raises(ViewStale, match="created again"):
+        verify_checkpoint(MemoryLog(), tmp_path, scratch, lifetimes=Lifetimes(), open_checkpoint=MemoryStore)
+
+
+# Rebuild beside
+
+
+def test_a_view_is_rebuilt_beside_its_owner_who_goes_on_meanwhile(tmp_path):
+    # given
+    resources = RocksResources(block_cache=4 * MEGABYTE, write_buffers=MEGABYTE)
+    log = MemoryLog(partitions=2)
+    place, beside = (FolderPlace(tmp_path / "view", lambda path: RocksStore(path, resources=resources)) for _ in range(2))
+    with viewing(log, place) as (view, recorder):
+        tell_life(recorder, IDS)
+        view.get("t0")
+        build = beside.next()
+        with pytest.raises(ViewLocked):
+            rebuild_beside(log, beside)
+        build.close()
+        seen, told = [], []
+
+        def look(done, total):
+            if not seen:
+                tell_life(recorder, ["meanwhile"])
+                told.append(view.get("meanwhile").state)
+            seen.append((done, total))
+
+        # when
+        count = rebuild_beside(log, beside, progress=look)
+
+        # then: the owner went on while it was rebuilt
+        assert count == 300  # what came meanwhile is little, and the next owner's
+        assert seen[-1] == (300, 300)
+        assert told == ["SUCCESS"]
+        assert place.current() == 2
+    with viewing(log, place) as (view, _):
+        assert view.owner.generation == 2
+        assert view.get("meanwhile").result == "meanwhile"
+        assert verify(view.owner, lambda path: RocksStore(path, resources=resources)) == []
+
+
+def test_a_rebuild_beside_goes_on_until_it_is_within_a_few_records(tmp_path, monkeypatch):
+    # given: facts that come while it folds
+    monkeypatch.setattr(afresh, "FEW", 5)
+    log = MemoryLog()
+    with viewing(log) as (_, recorder):
+        tell_life(recorder, IDS)
+        recorder.flush(5)
+        more = [[f"m{number}" for number in range(40)], [f"n{number}" for number in range(10)]]
+        ends = log.ends
+
+        def ends_after_more(partitions, timeout):
+            if more:
+                tell_life(recorder, more.pop(0))
+                recorder.flush(5)
+            return ends(partitions, timeout)
+
+        monkeypatch.setattr(log, "ends", ends_after_more)
+        place = FolderPlace(tmp_path / "view", RocksStore)
+
+        # when / then
+        assert rebuild_beside(log, place) == 450
+        assert place.current() == 1
+
+
+def test_a_rebuild_beside_that_fails_leaves_the_view_as_it_was(tmp_path, monkeypatch):
+    # given
+    log = MemoryLog()
+    place = FolderPlace(tmp_path / "view", RocksStore)
+    with viewing(log, place) as (view, recorder):
+        tell_life(recorder, IDS)
+        view.get("t0")
+
+        def fail(done, total):
+            raise ViewError("the disk is full")
+
+        # when
+        with pytest.raises(ViewError, match="full"):
+            rebuild_beside(log, FolderPlace(tmp_path / "view", RocksStore), progress=fail)
+
+        # then
+        assert view.owner.generation == place.current() == 1
+        place.tidy()
+        assert not (tmp_path / "view" / "2").exists()
 
 
 # Rebuild

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread
 
 import pytest
 
@@ -27,8 +27,8 @@ from eventresults.view.generation import ViewFolder
 print("ready", flush=True)
 sys.stdin.readline()
 try:
-    generation = getattr(ViewFolder(sys.argv[1]), sys.argv[2])()
-    print("holds", generation.number, flush=True)
+    held = getattr(ViewFolder(sys.argv[1]), sys.argv[2])()
+    print("holds", held.__enter__().name if sys.argv[2] == "scratch" else held.number, flush=True)
 except ViewLocked as error:
     print("locked", error.pid, flush=True)
 sys.stdin.read()
@@ -307,6 +307,24 @@ def test_publish_moves_only_upwards(folder: ViewFolder) -> None:
     assert folder.current() == 2
 
 
+def test_what_a_kill_leaves_of_a_publication_goes_with_its_generation(folder: ViewFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given: a process that dies between the writing of the number and the rename
+    folder.open().close()
+    build = folder.next()
+
+    def die(self: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Path, "replace", die)
+        folder.publish(build)
+    build.close()
+    # when / then
+    assert folder.current() == 1
+    assert folder.sweep() == [2]
+    assert sorted(entry.name for entry in folder.path.iterdir()) == ["1", "current"]
+
+
 def test_only_the_holder_of_a_generation_publishes_it(folder: ViewFolder) -> None:
     folder.open()
     build = folder.next()
@@ -399,6 +417,48 @@ def test_sweep_leaves_alone_what_this_process_holds(folder: ViewFolder) -> None:
     assert folder.sweep() == []
     owner.close()
     assert folder.sweep() == [1]
+
+
+def test_a_scratch_folder_is_removed_at_its_end_and_swept_when_its_process_was_killed(folder: ViewFolder) -> None:
+    # given: one in use here, one in use by another process
+    folder.open()
+    with another_process(folder.path, "scratch") as other, folder.scratch() as mine:
+        (mine / "0").mkdir()
+        other.go()
+        theirs = folder.path / "checkpoints" / other.says().split()[1]
+        assert mine.parent == theirs.parent
+        # when / then
+        folder.sweep()
+        assert {mine, theirs} == set(mine.parent.iterdir())
+        other.kill()
+        folder.sweep()
+        assert [mine] == list(mine.parent.iterdir())
+    assert list(mine.parent.iterdir()) == []
+
+
+def test_scratch_folders_made_while_another_sweeps_are_never_taken_away(folder: ViewFolder) -> None:
+    done = Event()
+    failed: list[BaseException] = []
+
+    def sweep() -> None:
+        try:
+            while not done.is_set():
+                folder.sweep()
+        except BaseException as error:
+            failed.append(error)
+            raise
+
+    thread = Thread(target=sweep)
+    thread.start()
+    try:
+        for _ in range(200):
+            with folder.scratch() as scratch:
+                (scratch / "file").write_text("mine")
+                assert (scratch / "file").read_text() == "mine"
+    finally:
+        done.set()
+        thread.join(DEADLINE)
+    assert failed == []
 
 
 def test_a_missing_generation_folder_is_made_anew_empty(folder: ViewFolder) -> None:
