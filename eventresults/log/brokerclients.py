@@ -5,11 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from concurrent.futures import Future
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from eventresults.domain.position import Position
 from eventresults.errors import Closed, LogUnavailable
 from eventresults.log.appends import Append
 from eventresults.log.base import Poll
@@ -38,7 +36,7 @@ class BrokerWriter(ABC):
         self._closed = False
         tell_of_forks(self)
 
-    def append(self, key: bytes, value: bytes) -> Future[Position]:
+    def append(self, key: bytes, value: bytes) -> Append:
         """See `EventWriter.append`."""
         producer = self._producer or self._opened()
         check_size(key, value, self._max_value_bytes)
@@ -109,7 +107,7 @@ class BrokerWriter(ABC):
 
 
 class BrokerReader(ABC):
-    """Reads through one consumer without a group, made at the first poll."""
+    """Reads through one consumer without a group, made at the first poll. What it reads can be changed: see `add` and `drop`."""
 
     def __init__(self, log: BrokerLog, positions: Mapping[int, int]) -> None:
         self._log = log
@@ -132,6 +130,25 @@ class BrokerReader(ABC):
             if polls or self._woken.is_set() or time.monotonic() >= deadline:
                 self._woken.clear()
                 return polls
+
+    def add(self, positions: Mapping[int, int]) -> None:
+        """Read these as well, from these offsets; they are not read yet. By the polling thread."""
+        with self._using:
+            self._positions.update(positions)
+            if self._consumer is not None and positions:
+                self._follow(self._consumer, positions)
+
+    def drop(self, partitions: Collection[int]) -> None:
+        """Do not read these any more; what was said against them is forgotten. By the polling thread."""
+        with self._using:
+            dropped = [number for number in partitions if self._positions.pop(number, None) is not None]
+            if self._consumer is None or not dropped:
+                return
+            if self._positions:
+                self._unfollow(self._consumer, dropped)
+                return
+            consumer, self._consumer = self._consumer, None
+        self._shut(consumer)
 
     def wake(self) -> None:
         """See `EventReader.wake`: within 100 ms."""
@@ -156,6 +173,14 @@ class BrokerReader(ABC):
     @abstractmethod
     def _make(self) -> Any:
         """Make the consumer, at the positions."""
+
+    @abstractmethod
+    def _follow(self, consumer: Any, positions: Mapping[int, int]) -> None:
+        """Have the consumer read these as well, which `self._positions` holds already."""
+
+    @abstractmethod
+    def _unfollow(self, consumer: Any, partitions: Sequence[int]) -> None:
+        """Have the consumer read these no more, which `self._positions` no longer holds."""
 
     @abstractmethod
     def _take(self, consumer: Any, timeout: float) -> dict[int, Poll]:

@@ -11,6 +11,16 @@ from eventresults.errors import Closed, LogUnavailable, TopicMisconfigured, View
 from eventresults.log.base import EventReader, EventWriter, LogInfo, Record
 from eventresults.log.brokers import BrokerSettings
 from eventresults.log.forked import tell_of_forks
+from eventresults.log.membership import (
+    DEFAULT_HEARTBEAT_INTERVAL,
+    DEFAULT_SESSION_TIMEOUT,
+    DEFAULT_STALL_TIMEOUT,
+    GroupListener,
+    GroupSettings,
+    Holding,
+    Membership,
+    addresses,
+)
 from eventresults.log.outside import no_such_partition, outside
 from eventresults.log.partition import partition_of
 from eventresults.log.topic import MAX_MESSAGE_BYTES, Problem, TopicDescription, check, config_for
@@ -41,6 +51,9 @@ class Asker(Protocol):
 
     def read(self, position: Position, timeout: float) -> Record | None:
         """The first record at or after this position, which lies before the end. By one thread at a time."""
+
+    def holdings(self, group_id: str, timeout: float) -> list[Holding]:
+        """Which member of the group is assigned what; empty for a group that is between two assignments, or is none."""
 
     def leave_to_parent(self) -> None:
         """In a forked child: never touch the connections again."""
@@ -117,6 +130,34 @@ class BrokerLog(ABC):
     def reader(self, positions: Mapping[int, int]) -> EventReader:
         """See `Log.reader`."""
 
+    def join(
+        self,
+        group_id: str,
+        listener: GroupListener,
+        *,
+        address: str,
+        instance_id: str | None = None,
+        session_timeout: float = DEFAULT_SESSION_TIMEOUT,
+        heartbeat_interval: float = DEFAULT_HEARTBEAT_INTERVAL,
+        stall_timeout: float = DEFAULT_STALL_TIMEOUT,
+    ) -> Membership:
+        """See `GroupLog.join`."""
+        self._check_open()
+        group = GroupSettings(
+            group_id=group_id,
+            address=address,
+            instance_id=instance_id,
+            session_timeout=session_timeout,
+            heartbeat_interval=heartbeat_interval,
+            stall_timeout=stall_timeout,
+        )
+        return self._enter(group, listener)
+
+    def owners(self, group_id: str, timeout: float) -> Mapping[int, str]:
+        """See `GroupLog.owners`."""
+        deadline = time.monotonic() + timeout
+        return addresses(self._asked(timeout).holdings(group_id, _left(deadline)), self.settings.topic)
+
     def close(self) -> None:
         """See `Log.close`."""
         self._closed = True
@@ -188,6 +229,10 @@ class BrokerLog(ABC):
             self._asker = None
         self._opening = threading.Lock()
         self._reading = threading.Lock()
+
+    @abstractmethod
+    def _enter(self, group: GroupSettings, listener: GroupListener) -> Membership:
+        """A new member of the group."""
 
     @abstractmethod
     def _connect(self, timeout: float) -> Asker:

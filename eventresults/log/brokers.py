@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 POLL_RECORDS = 10_000
 FETCH_BYTES = 32 * 1024 * 1024
 MAX_PARTITION_FETCH_BYTES = 8 * 1024 * 1024
+MAX_POLL_INTERVAL = 60.0  # seconds; how long a group waits for each of its members when it divides the partitions anew
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 
@@ -125,8 +126,9 @@ def missing(settings: BrokerSettings) -> TopicMisconfigured:
 #: Error codes of the Kafka protocol; both clients use its numbers.
 TOO_LARGE = frozenset({10, 18})
 NO_TOPIC = frozenset({3, 17, 100, 103})
-REFUSED = frozenset({29, 31, 33, 34, 53, 58})
+REFUSED = frozenset({29, 30, 31, 33, 34, 53, 58})
 OUT_OF_RANGE = 1
+NO_COORDINATOR = frozenset({14, 15, 16})  # of a group, for now
 _NOT_ENOUGH_REPLICAS = 19
 _INVALID = frozenset({2, 32, 43, 44, 76, 87})
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from eventresults.log.brokers import FETCH_BYTES, MAX_PARTITION_FETCH_BYTES, POLL_RECORDS, BrokerSettings
+from eventresults.log.brokers import FETCH_BYTES, MAX_PARTITION_FETCH_BYTES, MAX_POLL_INTERVAL, POLL_RECORDS, BrokerSettings
+from eventresults.log.membership import GroupSettings
 
 _REQUEST_TIMEOUT = 10.0
 
@@ -65,3 +66,15 @@ def consumer_config() -> dict[str, Any]:
 def probe_config() -> dict[str, Any]:
     """A consumer that reads as little as brokers give: one batch."""
     return consumer_config() | {"max_partition_fetch_bytes": 1}
+
+
+def member_config(group: GroupSettings) -> dict[str, Any]:
+    """A consumer that sits in a group, and reads nothing."""
+    return consumer_config() | {
+        "group_id": group.group_id,
+        "group_instance_id": group.group_instance_id,
+        "session_timeout_ms": int(group.session_timeout * 1000),
+        "heartbeat_interval_ms": int(group.heartbeat_interval * 1000),
+        "max_poll_interval_ms": int(max(MAX_POLL_INTERVAL, group.session_timeout) * 1000),
+        "max_partition_fetch_bytes": 1,
+    }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from eventresults.log.brokers import FETCH_BYTES, MAX_PARTITION_FETCH_BYTES, BrokerSettings
+from eventresults.log.brokers import FETCH_BYTES, MAX_PARTITION_FETCH_BYTES, MAX_POLL_INTERVAL, BrokerSettings
+from eventresults.log.membership import GroupSettings
 
 _REQUEST_TIMEOUT = 10.0
 
@@ -69,3 +70,19 @@ def consumer_config(settings: BrokerSettings) -> dict[str, Any]:
 def probe_config(settings: BrokerSettings) -> dict[str, Any]:
     """A consumer that reads little ahead."""
     return consumer_config(settings) | {"queued.min.messages": 1, "fetch.message.max.bytes": 64 * 1024}
+
+
+def member_config(settings: BrokerSettings, group: GroupSettings) -> dict[str, Any]:
+    """A consumer that sits in a group, and reads nothing."""
+    config = probe_config(settings) | {
+        "group.id": group.group_id,
+        "group.protocol": "classic",  # the other client knows no other
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": int(group.session_timeout * 1000),
+        "heartbeat.interval.ms": int(group.heartbeat_interval * 1000),
+        "max.poll.interval.ms": int(max(MAX_POLL_INTERVAL, group.session_timeout) * 1000),
+        "enable.partition.eof": False,
+        "auto.offset.reset": "latest",
+    }
+    instance = group.group_instance_id
+    return config if instance is None else config | {"group.instance.id": instance}

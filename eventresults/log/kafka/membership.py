@@ -1,0 +1,88 @@
+"""Sitting in a consumer group by way of kafka-python."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import KafkaError
+
+from eventresults.log.brokermembership import FENCED, BrokerMembership, group_failure
+from eventresults.log.kafka.clients import code_of, make_consumer, meaning
+from eventresults.log.kafka.config import member_config
+
+logger = logging.getLogger(__name__)
+
+_CLOSE_MILLISECONDS = 1000
+
+
+class KafkaMembership(BrokerMembership):
+    """A member by way of a consumer whose partitions stay paused."""
+
+    def _enter(self) -> Any:
+        assignor = CooperativeStickyAssignor()
+        settings = replace(self._settings, client_id=self._group.client_id)
+        config = member_config(self._group) | {"partition_assignment_strategy": [assignor]}
+        consumer = make_consumer(settings, self._settings.connect_timeout, config)
+        consumer.subscribe([self._settings.topic], listener=_Rebalances(self, consumer, assignor))
+        return consumer
+
+    def _attend(self, consumer: Any, timeout: float) -> None:
+        with meaning(self._settings, self._settings.connect_timeout):
+            try:
+                consumer.poll(timeout_ms=int(timeout * 1000))
+            except KafkaError as error:
+                failure = group_failure(self._settings, self._group, code_of(error))
+                if failure is not None:
+                    raise failure from error
+                raise
+        self._notice_fence(consumer._coordinator)  # noqa: SLF001 - the library tells nobody else
+
+    def _notice_fence(self, coordinator: Any) -> None:
+        # A member of which there is another is told so by its heartbeats; the library stops them, and keeps the partitions.
+        if coordinator.stable() and not coordinator.rejoining and not coordinator._heartbeat_enabled:  # noqa: SLF001
+            failure = group_failure(self._settings, self._group, FENCED)
+            assert failure is not None
+            raise failure
+
+    def _send(self, consumer: Any, positions: Mapping[int, int]) -> None:
+        offsets = {TopicPartition(self._settings.topic, number): OffsetAndMetadata(offset, "", -1) for number, offset in positions.items()}
+        consumer.commit_async(offsets, callback=self._sent)
+
+    def _sent(self, offsets: Any, outcome: Any) -> None:
+        if isinstance(outcome, Exception):
+            logger.debug("group %s did not take the offsets %s: %r", self._group.group_id, offsets, outcome)
+
+    def _exit(self, consumer: Any) -> None:
+        consumer.close(autocommit=False, timeout_ms=_CLOSE_MILLISECONDS)
+
+
+class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Called on the library's I/O thread."""
+
+    def __init__(self, membership: KafkaMembership, consumer: Any, assignor: Any) -> None:
+        self._membership = membership
+        self._consumer = consumer
+        self._assignor = assignor
+
+    def on_partitions_assigned(self, assigned: Collection[Any]) -> None:
+        self._consumer.pause(*assigned)
+        for partition in assigned:
+            self._consumer.seek(partition, 0)  # any place will do; without one, the library looks for what was committed
+        self._membership._take(_numbers(assigned))  # noqa: SLF001
+
+    def on_partitions_revoked(self, revoked: Collection[Any]) -> None:
+        self._membership._give(_numbers(revoked))  # noqa: SLF001
+
+    def on_partitions_lost(self, lost: Collection[Any]) -> None:
+        # The library would go on claiming them when it joins again.
+        self._assignor.member_assignment = None
+        self._membership._lose(_numbers(lost))  # noqa: SLF001
+
+
+def _numbers(partitions: Collection[Any]) -> frozenset[int]:
+    return frozenset(each.partition for each in partitions)
