@@ -173,7 +173,7 @@ def make_view(settings: Settings, log: Log, own: OwnWrites, place: Place) -> Poi
             group_log(settings, log),
             own,
             group=group_name(settings),
-            token=_token(settings),
+            token=token(settings),
             read_timeout=settings.read_timeout,
             connect_timeout=settings.connect_timeout,
         )
@@ -181,7 +181,7 @@ def make_view(settings: Settings, log: Log, own: OwnWrites, place: Place) -> Poi
         from eventresults.service.remote import ServiceFinder  # noqa: PLC0415 - brings the WebSocket's library
 
         services = [one.strip() for one in settings.view.split(",") if one.strip()]
-        finder = ServiceFinder(services, log, own, token=_token(settings), read_timeout=settings.read_timeout)
+        finder = ServiceFinder(services, log, own, token=token(settings), read_timeout=settings.read_timeout)
         return PointedView(finder, log, own, read_timeout=settings.read_timeout, connect_timeout=settings.connect_timeout)
     return LocalView(
         log,
@@ -206,7 +206,7 @@ def kafka_client(settings: Settings) -> str:
     return "confluent" if installed and settings.client != "kafka-python" else "kafka-python"
 
 
-def _token(settings: Settings) -> str | None:
+def token(settings: Settings) -> str | None:
     """What a reader gives a service."""
     if settings.token is not None or settings.token_file is None:
         return _secret(settings.token)

@@ -55,7 +55,7 @@ def settled(future: Future[Position], what: str) -> Position:
 @contextmanager
 def catching_up(tracker: Tracker) -> Iterator[None]:
     """While the block reads: after a second of waiting, say on stderr how far the view is behind, until the block ends."""
-    assert tracker.view.owner  # opened here, and not by the thread
+    tracker.view.open()  # here, and not by the thread
     done = threading.Event()
     teller = threading.Thread(target=tell_lag, args=(tracker, done), name="eventresults-cli-progress", daemon=True)
     teller.start()

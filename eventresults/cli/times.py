@@ -6,7 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import typer
 
+from eventresults.codec.readable import iso
 from eventresults.config.durations import seconds
+
+__all__ = ["duration", "iso", "milliseconds", "moment"]
 
 
 def duration(text: str) -> float:
@@ -30,15 +33,6 @@ def moment(text: str) -> datetime:
     except ValueError:
         raise typer.BadParameter(f"{text!r} is no time: write 2026-11-22T20:44:56Z, 2026-11-22, or '2h ago'") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def iso(when: datetime | int | None) -> str | None:
-    """A time (or milliseconds since the epoch) as ISO 8601 in UTC."""
-    if when is None:
-        return None
-    if isinstance(when, int):
-        when = datetime.fromtimestamp(when / 1000, UTC)
-    return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def milliseconds(when: datetime | None) -> int | None:

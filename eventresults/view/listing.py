@@ -51,7 +51,9 @@ def merged(pages: Sequence[TaskPage], limit: int) -> TaskPage:
     """One page of several views' pages, each asked for with the same cursor and limit."""
     # Beyond the cursor of one that stopped early, the others may not go on.
     reached = max((_decode(page.cursor) for page in pages if page.cursor is not None), default=b"")
-    rows = sorted(((keys.recent(meta.born_at, meta.task_id), meta) for page in pages for meta in page.items), key=itemgetter(0), reverse=True)
+    rows = sorted(
+        ((keys.recent(meta.born_at, meta.task_id), meta) for page in pages for meta in page.items), key=itemgetter(0), reverse=True
+    )
     items = [(row, meta) for row, meta in rows if row >= reached]
     if len(items) > limit:
         return TaskPage([meta for _, meta in items[:limit]], _encode(items[limit - 1][0]))

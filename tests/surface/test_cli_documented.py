@@ -19,10 +19,12 @@ PATHS = {path: tuple(word for word in path.split() if word.islower()) for path i
 EXPECTED = {
     "demo",
     "doctor",
+    "serve", "healthcheck",
     "task show", "task list", "task history", "task wait", "task result", "task forget", "task revoke",
     "events tail", "events cat", "events append",
     "topic init", "topic check",
-    "view stats", "view rebuild", "view verify",
+    "view stats", "view rebuild", "view restore", "view snapshot", "view verify",
+    "outbox status", "outbox flush",
     "schema export",
     "config show",
 }  # fmt: skip
@@ -55,7 +57,7 @@ def test_every_command_and_option_says_what_it_does(path):
     assert [parameter.name for parameter in command.params if not parameter.help] == []
 
 
-@pytest.mark.parametrize("path", COMMANDS)
+@pytest.mark.parametrize("path", sorted(COMMANDS.keys() - {"serve", "healthcheck"}))
 def test_every_command_takes_a_log_a_view_and_a_format(path):
     assert {"--url", "--view", "-o", "--output"} <= _options(COMMANDS[path])
 

@@ -194,3 +194,27 @@ def test_importing_the_settings_imports_no_client_library():
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_token_is_a_secret_wherever_it_comes_from(monkeypatch):
+    # given
+    monkeypatch.setenv("EVENTRESULTS_TOKEN", "hunter2")
+    Path("eventresults.toml").write_text("token_file = '/run/secrets/token'\n")
+
+    # when
+    settings = load_settings()
+
+    # then
+    assert settings.token is not None
+    assert settings.token.get_secret_value() == "hunter2"
+    assert settings.token_file == "/run/secrets/token"
+    assert "hunter2" not in repr(settings) + settings.model_dump_json()
+    with pytest.raises(ConfigError) as refused:
+        load_settings(token=["hunter2"])
+    assert "hunter2" not in str(refused.value)
+
+
+def test_the_options_of_serve_in_the_environment_are_no_misspelt_settings(monkeypatch):
+    for option in "HOST PORT UDS TLS_CERT TLS_KEY OPEN_METRICS MAX_LAG MIN_FREE MAX_CONNECTIONS MAX_PAGE REQUEST_TIMEOUT URL".split():
+        monkeypatch.setenv(f"EVENTRESULTS_SERVE_{option}", "1")
+    load_settings()
