@@ -1,0 +1,5 @@
+"""`python -m eventresults`: the command line."""
+
+from eventresults.cli import main
+
+main()
