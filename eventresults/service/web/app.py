@@ -37,7 +37,7 @@ class App:
     """An ASGI application that serves one view. `stop` ends its streams and sockets; `close` its threads.
 
     `open_sessions` finds what talks to processes that connect to the WebSocket; without it there is none. `hosts` are the names under which
-    it answers when there are no tokens (empty: any). `appended` counts what recorders of this process append, where there are any.
+    it answers when there are no tokens (empty: any).
     """
 
     def __init__(
@@ -51,7 +51,6 @@ class App:
         open_metrics: bool = False,
         hosts: frozenset[str] = LOCAL_HOSTS,
         open_sessions: OpenSessions | None = None,
-        appended: Callable[[], int] | None = None,
     ) -> None:
         limits = limits or Limits()
         self._health = health
@@ -66,7 +65,7 @@ class App:
         starlette.router.redirect_slashes = False
         self._door = Door(starlette, tokens=tokens or Tokens(), limits=limits, open_metrics=open_metrics, hosts=hosts)
         metrics.present(
-            Present(connections=self._connections, waiters=lambda: self._questions.open, watchers=self._watched, appended=appended)
+            Present(connections=self._connections, waiters=lambda: self._questions.open, watchers=self._watched)
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -28,8 +28,6 @@ class Present:
     connections: Callable[[], dict[str, int]]
     waiters: Callable[[], int]
     watchers: Callable[[], int]
-    #: Facts that recorders of this process have appended; None: it has none.
-    appended: Callable[[], int] | None = None
 
 
 class Metrics:
@@ -116,15 +114,18 @@ def _of_view(vitals: Vitals) -> Iterator[Metric]:
     records = GaugeMetricFamily("eventresults_lag_records", "Records of the log that are not folded yet.", labels=labels)
     seconds = GaugeMetricFamily("eventresults_lag_seconds", "How long the first of them has waited.", labels=labels)
     size = GaugeMetricFamily("eventresults_view_bytes", "About how many bytes the shard takes.", labels=labels)
+    appended = CounterMetricFamily("eventresults_appended_events", "Records that the log was ever appended: its end.", labels=labels)
     for partition, one in vitals.partitions.items():
         label = (str(partition),)
+        if one.end is not None:
+            appended.add_metric(label, one.end)
         position.add_metric(label, one.position)
         size.add_metric(label, one.size)
         if one.lag is not None:
             records.add_metric(label, one.lag)
         if one.lag_seconds is not None:
             seconds.add_metric(label, one.lag_seconds)
-    yield from (position, records, seconds, size)
+    yield from (appended, position, records, seconds, size)
     yield GaugeMetricFamily("eventresults_view_generation", "Which build of the view this is.", value=vitals.generation)
 
 
@@ -135,7 +136,3 @@ def _of_service(present: Present) -> Iterator[Metric]:
     yield connections
     yield GaugeMetricFamily("eventresults_waiters", "Reads that wait for an answer.", value=present.waiters())
     yield GaugeMetricFamily("eventresults_watchers", "Ids that are watched.", value=present.watchers())
-    if present.appended is not None:
-        yield CounterMetricFamily(
-            "eventresults_appended_events", "Facts that recorders of this process appended.", value=present.appended()
-        )

@@ -35,7 +35,6 @@ class Source:
 
     `holder` finds that (None: another process holds it), may block, and is called now and again. `observe_with` has the projector tell an
     observer. `open_sessions` finds what talks to processes on the WebSocket. `folder` is the view's, for the free space of its disk.
-    `appended` counts what recorders of this process append.
     """
 
     reader: ViewReader
@@ -44,7 +43,6 @@ class Source:
     observe_with: Callable[[Observer], None] = lambda _: None
     open_sessions: OpenSessions | None = None
     folder: Path | None = None
-    appended: Callable[[], int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +106,6 @@ class Service:
             open_metrics=terms.open_metrics,
             hosts=frozenset({*LOCAL_HOSTS, terms.host.lower()}) if terms.uds is None and is_loopback(terms.host) else frozenset(),
             open_sessions=source.open_sessions,
-            appended=source.appended,
         )
         server = Server(app, limits=terms.limits, notifier=Notifier(environ), tls_cert=terms.tls_cert, tls_key=terms.tls_key)
         logger.info("serving %s at %s", source.log.url, self.address)
