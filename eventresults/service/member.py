@@ -16,8 +16,7 @@ from time import monotonic
 
 from eventresults.errors import Closed, EventResultsError, LogError, NotOwner, ViewCorrupt, ViewError, ViewStale
 from eventresults.log.membership import GroupLog, Membership
-from eventresults.projector import Lifetimes, Projector
-from eventresults.projector.projector import Observer, unobserved
+from eventresults.projector import Lifetimes, Observer, Projector, Step, unobserved
 from eventresults.service.owner import Told
 from eventresults.service.places import Build, FolderPlace
 from eventresults.service.shards import Outdated, open_shard, why_outdated
@@ -98,7 +97,7 @@ class Member:
             self._pool.shutdown(wait=False)
             self._build.close()
             raise
-        self._projector = Projector(self._membership, self.view, {}, self.lifetimes, observer=lambda step: self.observer(step))
+        self._projector = Projector(self._membership, self.view, {}, self.lifetimes, observer=self._observe)
         self._thread = threading.Thread(target=self._run, name="eventresults-projector", daemon=True)
         self._thread.start()
 
@@ -247,6 +246,9 @@ class Member:
         self._step_of(partition)
 
     # The projector's thread
+
+    def _observe(self, step: Step) -> None:
+        self.observer(step)
 
     def _run(self) -> None:
         shortest, longest = BACKOFF_SECONDS
