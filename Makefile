@@ -15,13 +15,15 @@ test: $(VENV)/.developing ## Run every test, on a real Apache Kafka (needs Java 
 	$(BIN)/python -m tests.support.kafka install
 	$(BIN)/python -m pytest
 
-check: $(VENV)/.developing ## Lint, types, layers, dependencies
+check: $(VENV)/.developing ## Lint, types, layers, dependencies, deployment examples
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
+	$(BIN)/kubernetes-validate --strict docker/kubernetes/*.yaml
+	$(BIN)/hadolint docker/Dockerfile
 
 format: $(VENV)/.developing ## Format the code
 	$(BIN)/ruff check --fix .

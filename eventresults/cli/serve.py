@@ -65,7 +65,7 @@ def serve(
     group: Annotated[
         str | None,
         typer.Option(
-            envvar="EVENTRESULTS_GROUP",
+            envvar=PREFIX + "GROUP",
             metavar="NAME",
             help="Be a member of this consumer group, and serve the partitions it assigns (Kafka).",
             show_default=False,
