@@ -1,7 +1,7 @@
 """`python -m benchmarks.sharing [--tasks N]`: a view owned by one process and read by another, over the Unix socket and a service.
 
-Beside each figure stands its goal; the unit of the first ones, 6,500 reads a second, is what Celery's `AsyncResult(id).state` gets from Redis
-on a machine of this kind.
+Beside each figure stands its goal; the unit of the first ones, 6,500 reads a second, is what Celery's `AsyncResult(id).state` gets
+from Redis on a machine of this kind.
 """
 
 from __future__ import annotations
@@ -28,7 +28,13 @@ from eventresults.config import load_settings
 from eventresults.view.base import Change
 
 CELERY_ON_REDIS = 6_500
-OWNER = "import sys, time, eventresults; t = eventresults.connect(sys.argv[1], read_timeout=600); t.read('-'); print('owns', flush=True); time.sleep(3600)"
+OWNER = """
+import sys, time, eventresults
+tracker = eventresults.connect(sys.argv[1], read_timeout=600)
+tracker.read("-")
+print("owns", flush=True)
+time.sleep(3600)
+"""
 WRITER = """
 import sys, time, eventresults
 url, count, rate = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
