@@ -66,6 +66,8 @@ class Projector:
         """
         taken = 0
         for partition, poll in polled.items():
+            if partition not in self._heads:
+                continue  # it left while this was on its way
             shard, before, begun = self._view.shard(partition), self._heads[partition], perf_counter()
             folded = fold_poll(shard, before, poll, self._lifetimes, watched=self._view.listeners.watched)
             committing = perf_counter()
@@ -76,6 +78,14 @@ class Projector:
             self._observer(Step(partition, before, folded.batch.head, committing - begun, committed - committing))
             taken += len(poll.records)
         return taken
+
+    def enter(self, partition: int, head: Head) -> None:
+        """Fold this partition, too; the view has its shard. Not while `fold` runs."""
+        self._heads[partition] = head
+
+    def leave(self, partition: int) -> None:
+        """Fold this partition no more. Not while `fold` runs."""
+        self._heads.pop(partition, None)
 
     def wake(self) -> None:
         """Make a step in progress return at once."""

@@ -40,7 +40,14 @@ class FreshReader:
     """
 
     def __init__(
-        self, view: LiveView, log: Log, own: OwnWrites, *, read_timeout: float = 10.0, clock: Callable[[], int] = lambda: int(time() * 1000)
+        self,
+        view: LiveView,
+        log: Log,
+        own: OwnWrites,
+        *,
+        read_timeout: float = 10.0,
+        clock: Callable[[], int] = lambda: int(time() * 1000),
+        partitions: Sequence[int] | None = None,
     ) -> None:
         self._view = view
         self._log = log
@@ -48,7 +55,9 @@ class FreshReader:
         self._read_timeout = read_timeout
         self._now = clock
         own.follow(lambda: {partition: view.position(partition) for partition in view.partitions})
-        self._question = Question(log, view.partitions)
+        #: All partitions of the log; the view of a group's member holds some of them, which come and go.
+        self._partitions = view.partitions if partitions is None else partitions
+        self._question = Question(log, self._partitions)
         self._logs_before = view.logs_before
 
     def get(self, task_id: str, *, freshness: Freshness = "default", timeout: float | None = None) -> TaskMeta | None:
@@ -105,16 +114,25 @@ class FreshReader:
         cursor: str | None = None,
         freshness: Freshness = "default",
         timeout: float | None = None,
+        partitions: Sequence[int] | None = None,
     ) -> TaskPage:
-        """See `ViewReader.recent`."""
+        """See `ViewReader.recent`. With `partitions`, of these alone."""
         deadline = self._deadline(timeout)
+        listed = self._view.partitions if partitions is None else partitions
         self._await_folded(needed_of_all(self._own, deadline), deadline)
         return self._read(
             lambda shards: listing.recent(
-                list(shards.values()), state=state, name=name, since=since, until=until, limit=limit, cursor=cursor, now=self._now()
+                [shards[partition] for partition in listed],
+                state=state,
+                name=name,
+                since=since,
+                until=until,
+                limit=limit,
+                cursor=cursor,
+                now=self._now(),
             ),
             deadline,
-            self._bringing(self._view.partitions, freshness, deadline),
+            self._bringing(listed, freshness, deadline),
         )
 
     def subscribe(self, subjects: Iterable[str], listener: Listener) -> Subscription:
@@ -152,6 +170,8 @@ class FreshReader:
         """Wait until the view holds everything before these offsets. Raises `ViewStale` after `timeout` seconds."""
         if needed:
             unknown = needed.keys() - set(self._view.partitions)
+            if unknown & set(self._partitions):
+                raise self._view.elsewhere(min(unknown))
             if unknown:
                 raise ValueError(f"this view has no partitions {sorted(unknown)}, only {list(self._view.partitions)}")
             self._await(dict(needed), monotonic() + timeout, "the projector has not folded the asker's own facts yet")
@@ -270,6 +290,8 @@ class FreshReader:
     def _partition(self, subject: str) -> int:
         partition = self._log.partition_for(key_of(subject))
         if partition not in self._view.partitions:
+            if partition in self._partitions:
+                raise self._view.elsewhere(partition)
             error = repartitioned(self._log.url, len(self._view.partitions), partition + 1)
             self._view.doubt(error)
             raise error

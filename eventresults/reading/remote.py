@@ -10,11 +10,13 @@ from eventresults.codec import rows
 from eventresults.codec.ids import key_of
 from eventresults.domain.meta import GroupMeta, TaskMeta
 from eventresults.domain.position import Position
+from eventresults.errors import ViewUnavailable
 from eventresults.log.base import Log
 from eventresults.log.own import OwnWrites
 from eventresults.reading.own import needed_of, needed_of_all
 from eventresults.view import protocol
 from eventresults.view.base import Fact, Freshness, Listener, Subscription, TaskPage
+from eventresults.view.listeners import Listeners
 from eventresults.view.remote import RemoteView
 
 
@@ -29,6 +31,7 @@ class RemoteReader:
         view: RemoteView,
         log: Log,
         own: OwnWrites,
+        listeners: Listeners,
         *,
         read_timeout: float = 10.0,
         clock: Callable[[], int] = lambda: int(time() * 1000),
@@ -36,6 +39,7 @@ class RemoteReader:
         self.view = view
         self._log = log
         self._own = own
+        self._listeners = listeners
         self._read_timeout = read_timeout
         self._now = clock
         own.follow(lambda: view.told[1])
@@ -59,8 +63,15 @@ class RemoteReader:
         return found
 
     def _tasks(self, ids: list[str], freshness: Freshness, timeout: float | None) -> dict[str, TaskMeta | None]:
-        answer = self._ask(protocol.Rows, protocol.Tasks, ids, freshness, timeout, subjects=ids)
-        return {one: None if row is None else self._alive(rows.decode_task(row)) for one, row in zip(ids, answer.rows, strict=True)}
+        found: dict[str, TaskMeta | None] = {}
+        while ids:
+            answer = self._ask(protocol.Rows, protocol.Tasks, ids, freshness, timeout, subjects=ids)
+            if not 0 < len(answer.rows) <= len(ids):
+                raise ViewUnavailable(f"{self.view.name} answered {len(answer.rows)} rows for {len(ids)} ids: run the same version.")
+            for one, row in zip(ids, answer.rows, strict=False):
+                found[one] = None if row is None else self._alive(rows.decode_task(row))
+            ids = ids[len(answer.rows) :]
+        return found
 
     def group(self, group_id: str, *, freshness: Freshness = "default", timeout: float | None = None) -> GroupMeta | None:
         """See `ViewReader.group`."""
@@ -89,18 +100,36 @@ class RemoteReader:
     ) -> TaskPage:
         """See `ViewReader.recent`."""
         query = {"state": state, "name": name, "since": since, "until": until, "limit": limit, "cursor": cursor}
-        answer = self._ask(protocol.Page, protocol.Recent, query, freshness, timeout, subjects=None)
+        return self._recent(query, freshness, timeout, None)
+
+    def recent_of(self, partitions: Sequence[int], query: Mapping[str, Any], *, freshness: Freshness, timeout: float) -> TaskPage:
+        """See `ViewReader.recent`, whose other arguments `query` holds: of these partitions alone, all of which the owner must have."""
+        return self._recent({**query, "partitions": list(partitions)}, freshness, timeout, partitions)
+
+    def _recent(self, query: Mapping[str, Any], freshness: Freshness, timeout: float | None, partitions: Sequence[int] | None) -> TaskPage:
+        deadline = self._deadline(timeout)
+        needed = needed_of_all(self._own, deadline)
+        if partitions is not None:
+            needed = {partition: offset for partition, offset in needed.items() if partition in partitions}
+        answer = self.view.call(
+            protocol.Page,
+            protocol.Recent,
+            query,
+            protocol.wire_freshness(freshness),
+            needed,
+            timeout=max(deadline - monotonic(), 0.0),
+        )
         return TaskPage([rows.decode_task(row) for row in answer.rows], answer.cursor)
 
     def subscribe(self, subjects: Iterable[str], listener: Listener) -> Subscription:
         """See `ViewReader.subscribe`."""
-        subscription = self.view.listeners.add(subjects, listener)
+        subscription = self._listeners.add(subjects, listener)
         self.view.flush()
         return subscription
 
     def open_revokes(self, listener: Listener) -> Subscription:
         """See `ViewReader.open_revokes`."""
-        subscription = self.view.listeners.add_for_revokes(listener)
+        subscription = self._listeners.add_for_revokes(listener)
         self.view.flush()
         return subscription
 
@@ -120,15 +149,15 @@ class RemoteReader:
         self.view.close()
 
     def _ask(
-        self, expected: Any, question: Any, about: Any, freshness: Freshness, timeout: float | None, *, subjects: Sequence[str] | None
+        self, expected: Any, question: Any, about: Any, freshness: Freshness, timeout: float | None, *, subjects: Sequence[str]
     ) -> Any:
         deadline = self._deadline(timeout)
         own = self._own
-        needed = needed_of_all(own, deadline) if subjects is None else needed_of(own, self._log, subjects, deadline)
+        needed = needed_of(own, self._log, subjects, deadline)
         answer = self.view.call(
             expected, question, about, protocol.wire_freshness(freshness), needed, timeout=max(deadline - monotonic(), 0.0)
         )
-        if needed and subjects is not None:
+        if needed:
             for subject in subjects:
                 own.folded(subject, needed)
         return answer

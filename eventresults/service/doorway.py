@@ -8,13 +8,15 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
-from eventresults.errors import ViewError
+from eventresults.errors import EventResultsError, ViewError
 from eventresults.log.forked import leave_to_parent
 from eventresults.service.feed import to_loop
+from eventresults.service.pool import Pool
 from eventresults.service.session import Served, Session
 from eventresults.view import protocol
 from eventresults.view.channel import Gone, framed, take_frame
@@ -27,6 +29,11 @@ BACKLOG: Final = 128
 JOIN_SECONDS: Final = 3.0
 #: The longest question: 10,000 ids of 1,024 bytes, and some.
 MAX_QUESTION_BYTES: Final = 16 * 1024 * 1024
+#: What a reader may leave unread: so many seconds long, and so many bytes.
+PATIENCE_SECONDS: Final = 30.0
+MAX_UNREAD_BYTES: Final = 256 * 1024 * 1024
+#: How long those who read here are given to take what is on its way to them when the owner goes.
+GOODBYE_SECONDS: Final = 0.5
 
 
 class Doorway:
@@ -39,11 +46,12 @@ class Doorway:
         self._alive = alive
         self._closed = False
         self._connections: set[_Connection] = set()
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="eventresults-view-read")
+        self._pool = Pool(THREADS, "eventresults-view-read")
         self._listening = _bind(path)
         self._inode = path.stat().st_ino
-        self._loop = asyncio.new_event_loop()
+        self._loop = asyncio.SelectorEventLoop()
         self._stopping = asyncio.Event()
+        self._emptied = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="eventresults-view-server", daemon=True)
         self._thread.start()
 
@@ -55,40 +63,36 @@ class Doorway:
     @property
     def watched(self) -> int:
         """How many ids they watch."""
-        return sum(connection.session.watched for connection in list(self._connections))
+        return sum(connection.watched for connection in list(self._connections))
 
     def close(self) -> None:
         """Say goodbye, drop everybody, remove the socket if it is still ours. Idempotent, quick."""
         if self._closed:
             return
         self._closed = True
-        try:
+        with suppress(OSError):  # gone already: nobody is misled
             if self.path.stat().st_ino == self._inode:
                 self.path.unlink()
-        except OSError:
-            pass  # gone already: nobody is misled
         to_loop(self._loop, self._stop)
         if self._thread is not threading.current_thread():
             self._thread.join(JOIN_SECONDS)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
 
     def leave_to_parent(self) -> None:
         """In a forked child: close the inherited ends by number, or who connects to a dead parent would be heard by nobody."""
         leave_to_parent(self, self._loop, self._pool, self._listening, *self._connections)
-        for number in [*self._numbers()]:
-            try:
+        for number in self._numbers():
+            with suppress(OSError):  # it was being closed
                 os.close(number)
-            except OSError:
-                pass  # it was being closed
 
     def _numbers(self) -> list[int]:
-        inherited = [self._listening.fileno(), *(connection.number for connection in self._connections)]
-        selector = getattr(self._loop, "_selector", None)
-        inherited += [] if selector is None else [selector.fileno()]
-        for end in ("_ssock", "_csock"):
-            pair = getattr(self._loop, end, None)
-            inherited += [] if pair is None else [pair.fileno()]
-        return [number for number in inherited if number >= 0]
+        """Those that are open: each forgets its number before that is closed, so none of them means another file by now."""
+        numbers = [connection.number for connection in self._connections]
+        for end in (self._listening, *(getattr(self._loop, name, None) for name in ("_selector", "_ssock", "_csock"))):
+            if end is not None:
+                with suppress(ValueError):  # a closed selector has none
+                    numbers.append(end.fileno())
+        return [number for number in numbers if number >= 0]
 
     # The loop's thread
 
@@ -109,63 +113,118 @@ class Doorway:
             while not self._stopping.is_set():
                 if self._alive():
                     for connection in list(self._connections):
-                        connection.session.beat()
-                try:
+                        connection.beat()
+                with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), protocol.BEAT_SECONDS)
-                except TimeoutError:
-                    pass
         finally:
             server.close()
             for connection in list(self._connections):
-                connection.session.leave()
+                connection.leave()
+            if self._connections:
+                self._emptied.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._emptied.wait(), GOODBYE_SECONDS)
+            for connection in list(self._connections):
+                connection.drop("it did not take the owner's goodbye")
             await asyncio.sleep(0)
 
     def _stop(self) -> None:
         self._stopping.set()
 
     def session(self, connection: _Connection) -> Session:
-        """What answers this one."""
+        """What answers this one. Raises `Closed` when the view is."""
         self._connections.add(connection)
         return Session(self._served, connection, pool=self._pool, loop=self._loop, pid=os.getpid())
 
     def forget(self, connection: _Connection) -> None:
         """It is gone."""
         self._connections.discard(connection)
+        if not self._connections:
+            self._emptied.set()
 
 
 class _Connection(asyncio.Protocol):
     """One process that reads here: bytes to messages and back."""
 
-    session: Session
-
     def __init__(self, doorway: Doorway) -> None:
         self._doorway = doorway
         self._buffer = bytearray()
+        self._session: Session | None = None
+        #: Since when the other side reads too little, if it does.
+        self._unread_since: float | None = None
         self.number = -1
+
+    @property
+    def watched(self) -> int:
+        """How many ids it watches."""
+        return 0 if self._session is None else self._session.watched
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self.number = transport.get_extra_info("socket").fileno()
-        self.session = self._doorway.session(self)
+        try:
+            self._session = self._doorway.session(self)
+        except EventResultsError as error:
+            self.drop(str(error))
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         try:
-            while (message := take_frame(self._buffer, MAX_QUESTION_BYTES)) is not None:
-                self.session.received(message)
+            while self._session is not None and (message := take_frame(self._buffer, MAX_QUESTION_BYTES)) is not None:
+                self._session.received(message)
         except Gone as gone:
-            logger.warning("a connection to the view is dropped: %s", gone)
-            self._transport.abort()
+            self.drop(str(gone))
+        except Exception:
+            logger.exception("a question to the view could not be taken")
+            self.drop("it asked what could not be taken")
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - it is gone either way
         self.number = -1
-        self.session.closed()
+        self._end()
         self._doorway.forget(self)
+
+    def pause_writing(self) -> None:
+        self._unread_since = monotonic()
+
+    def resume_writing(self) -> None:
+        self._unread_since = None
+
+    def beat(self) -> None:
+        """Say that the owner lives, unless nobody hears it."""
+        if self._session is None:
+            return
+        if self._unread_since is not None and monotonic() - self._unread_since > PATIENCE_SECONDS:
+            self.drop(f"it has read next to nothing for {PATIENCE_SECONDS:g} s")
+            return
+        try:
+            self._session.beat()
+        except EventResultsError as error:
+            self.drop(str(error))
+
+    def leave(self) -> None:
+        """Say that the owner goes."""
+        if self._session is not None:
+            self._session.leave()
+        self._transport.close()
+
+    def drop(self, why: str) -> None:
+        """End it now, whatever is on its way."""
+        logger.warning("a connection to the view is dropped: %s", why)
+        self._end()
+        self._transport.abort()
+
+    def _end(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.closed()
 
     def send(self, message: bytes) -> None:
         """See `Outgoing.send`."""
-        self._transport.write(framed(message))
+        if self.buffered > MAX_UNREAD_BYTES:
+            self.drop(f"it has left {self.buffered:,} bytes unread")
+        else:
+            self._transport.write(framed(message))
 
     @property
     def buffered(self) -> int:

@@ -17,10 +17,11 @@ MAX_PATH = 100
 def endpoint(view: str | os.PathLike[str], generation: int) -> Path:
     """The socket of the owner of this generation of this view. Makes the folder; raises `ViewError` when it cannot be trusted."""
     name = hashlib.blake2b(f"{os.path.realpath(view)}\0{generation}".encode(errors="surrogateescape"), digest_size=12).hexdigest()
-    return _folder() / name
+    return check_folder() / name
 
 
-def _folder() -> Path:
+def check_folder() -> Path:
+    """The folder of all sockets, made if need be. Raises `ViewError` when it cannot be trusted."""
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime and len(runtime) + 40 < MAX_PATH and os.access(runtime, os.W_OK | os.X_OK):
         folder = Path(runtime) / "eventresults"

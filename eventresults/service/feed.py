@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
-from eventresults.projector import Gate
 from eventresults.view.base import Change
 
 #: Changes that may wait to be sent before a reader is said to lag, and bytes that the other side may leave unread before no more are sent.
@@ -56,22 +55,26 @@ class Feed:
         if self._overrun or self._stopped:
             return
         if len(self._queue) >= QUEUED_CHANGES:
-            self._overrun = True
-            to_loop(self._loop, self._overran)
+            self.overrun()
             return
         self._queue.append((change, True))
         if not self._scheduled:
             self._scheduled = True
             to_loop(self._loop, self._drain)
 
-    def from_history(self, change: Change, gate: Gate) -> bool:
-        """One of long ago, told through this gate. Not on the loop's thread: waits for room; False when it is of no use any more."""
+    def overrun(self) -> None:
+        """More waits than may. Any thread."""
+        if not self._overrun:
+            self._overrun = True
+            to_loop(self._loop, self._overran)
+
+    def from_history(self, change: Change) -> bool:
+        """One of long ago. Not on the loop's thread: waits for room; False when it is of no use any more."""
         with self._room:
             while len(self._queue) >= QUEUED_CHANGES // 2 and not self._over:
                 self._room.wait(1.0)
         if self._over:
             return False
-        gate.told(change)
         self._queue.append((change, False))
         if not self._scheduled:
             self._scheduled = True
@@ -79,13 +82,15 @@ class Feed:
         return True
 
     def then(self, act: Callable[[], None]) -> None:
-        """Do this once all that is queued now was sent. On the loop's thread."""
+        """Do this once all that is queued now was sent, unless it is stopped before. On the loop's thread."""
+        if self._over:
+            return
         self._queue.append(act)
         self.flush()
 
     def flush(self) -> bool:
-        """Send what is queued, as far as the other side reads; whether that was all. On the loop's thread."""
-        while self._queue and self._out.buffered < BUFFERED_BYTES:
+        """Send what is queued, as far as the other side reads; whether that was all that it was given. On the loop's thread."""
+        while self._queue and not self._overrun and self._out.buffered < BUFFERED_BYTES:
             first = self._queue[0]
             if callable(first):
                 self._queue.popleft()
@@ -94,7 +99,7 @@ class Feed:
                 self._send_some(first[1])
         with self._room:
             self._room.notify_all()
-        return not self._queue
+        return not self._queue and not self._overrun
 
     def stop(self) -> None:
         """Tell nothing more."""

@@ -7,12 +7,13 @@ soon. Does nobody answer there? Then the owner is stopped, and the next generati
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping
 from time import monotonic, sleep, time
 from typing import Any, Final
 
-from eventresults.errors import ViewError, ViewLocked, ViewStale
+from eventresults.errors import Closed, EventResultsError, ViewError, ViewLocked, ViewStale
 from eventresults.log.base import Log
 from eventresults.log.forked import leave_to_parent
 from eventresults.log.own import OwnWrites
@@ -20,13 +21,13 @@ from eventresults.projector import Lifetimes
 from eventresults.reading import FreshReader, RemoteReader
 from eventresults.service.answers import answer
 from eventresults.service.doorway import Doorway
-from eventresults.service.endpoint import endpoint
+from eventresults.service.endpoint import check_folder, endpoint
 from eventresults.service.leaving import end_without_destructors
 from eventresults.service.owner import Owner, Told
 from eventresults.service.places import FolderPlace, Place
 from eventresults.service.pointed import Held
-from eventresults.service.session import Served
-from eventresults.view.channel import Gone, Silent, UnixChannel
+from eventresults.service.session import LONGEST, Served
+from eventresults.view.channel import Channel, Gone, Silent, UnixChannel
 from eventresults.view.listeners import Listeners
 from eventresults.view.remote import RemoteView
 
@@ -61,46 +62,58 @@ class HostFinder:
         self._read_timeout = read_timeout
         self._may_own = may_own
         self._clock = clock
+        self._given_up = False
 
     @property
     def name(self) -> str:
         """See `Finder.name`."""
         return self._place.name
 
-    def find(
+    def find(  # noqa: C901 - one look after another, in order
         self, listeners: Listeners, *, after: Told | None, lost: Held | None, deadline: float, on_lost: Callable[[Held], None]
     ) -> Owned | Joined:
         """See `Finder.find`."""
+        place = self._place
+        if isinstance(place, FolderPlace):
+            check_folder()  # before anything is opened that nobody could be served from
         silent = lost.silent if isinstance(lost, Joined) else None
         pause, longest = PAUSE_SECONDS
-        while True:
+        while not self._given_up:
             locked = self._no_owning()
+            may_own = locked is None
             if locked is None:
                 try:
                     return self._take(listeners, after, deadline, on_lost, silent=False)
                 except ViewLocked as error:
                     locked = error
-            generation = self._place.current()
-            if generation is not None and isinstance(self._place, FolderPlace):
+            if not isinstance(place, FolderPlace):
+                raise locked
+            generation = place.current()
+            # Who may not own asks an owner that was silent again: it may have been woken.
+            if generation is not None and not (may_own and silent == generation):
                 try:
-                    if silent == generation:
-                        raise Silent
                     return self._join(generation, listeners, after, on_lost)
                 except Gone:
                     pass  # not there yet, or not any more
                 except Silent:
                     silent = generation
-                    if self._no_owning() is None:
-                        try:
-                            return self._take(listeners, after, deadline, on_lost, silent=True)
-                        except ViewLocked as error:
-                            locked = error  # another process is about to
+            if may_own and generation is not None and silent == generation:
+                try:
+                    return self._take(listeners, after, deadline, on_lost, silent=True)
+                except ViewLocked as error:
+                    locked = error  # another process is about to
             if monotonic() + pause >= deadline:
                 raise self._nobody(locked)
             sleep(pause)
             pause = min(pause * 1.5, longest)
+        raise Closed("This tracker is closed: open a new one with eventresults.connect().", what="tracker")
+
+    def give_up(self) -> None:
+        """See `Finder.give_up`."""
+        self._given_up = True
 
     def _take(self, listeners: Listeners, after: Told | None, deadline: float, on_lost: Callable[[Held], None], *, silent: bool) -> Owned:
+        _Rocks.opened = _Rocks.opened or isinstance(self._place, FolderPlace)
         owner = Owner.open(
             self._log,
             self._place,
@@ -112,10 +125,12 @@ class HostFinder:
         )
         try:
             reader = FreshReader(owner.view, self._log, self._own, read_timeout=self._read_timeout, clock=self._clock)
-            return Owned(owner, reader, on_lost, read_timeout=self._read_timeout)
+            owned = Owned(owner, reader, on_lost)
         except BaseException:
             owner.close()
             raise
+        listeners.caught_up()
+        return owned
 
     def _join(self, generation: int, listeners: Listeners, after: Told | None, on_lost: Callable[[Held], None]) -> Joined:
         channel = UnixChannel(str(endpoint(self._place.name, generation)))
@@ -123,12 +138,13 @@ class HostFinder:
 
     def _no_owning(self) -> ViewLocked | None:
         """Why this process may not own the view, if it may not."""
-        patched = _patched()
-        if self._may_own and patched is None:
+        unfit = _unfit(on_disk=isinstance(self._place, FolderPlace))
+        if self._may_own and unfit is None:
             return None
-        why = "own='never' forbids this process to open it" if patched is None else f"a process patched by {patched} cannot own one"
+        why = unfit or "own='never' forbids this process to open it"
         return ViewLocked(
-            f"Nobody serves the view at {self._place.name} and {why}: start a process that may (`eventresults serve`), or leave `own` at 'auto'.",
+            f"Nobody serves the view at {self._place.name} and {why}: start a process that may (`eventresults serve`), "
+            "or leave `own` at 'auto'.",
             path=self._place.name,
             pid=None,
         )
@@ -138,8 +154,8 @@ class HostFinder:
         if pid is None:
             return locked
         return ViewStale(
-            f"The process {pid} holds the view at {self._place.name}, but does not (yet) answer there: it may be opening it, or be stopped, or "
-            "see another folder for sockets (XDG_RUNTIME_DIR). Wait longer (timeout, connect_timeout), or end that process.",
+            f"The process {pid} holds the view at {self._place.name}, but does not (yet) answer there: it may be opening it, or be "
+            "stopped, or see another folder for sockets (XDG_RUNTIME_DIR). Wait longer (timeout, connect_timeout), or end that process.",
             reason=f"the owner (pid {pid}) does not answer",
             path=self._place.name,
             pid=pid,
@@ -149,14 +165,24 @@ class HostFinder:
 class Owned:
     """This process's own view, and the door through which others read it."""
 
-    def __init__(self, owner: Owner, reader: FreshReader, on_lost: Callable[[Held], None], *, read_timeout: float) -> None:
+    def __init__(self, owner: Owner, reader: FreshReader, on_lost: Callable[[Held], None]) -> None:
         self.owner = owner
         self.reader = reader
         self._on_lost = on_lost
-        self._read_timeout = read_timeout
         self.doorway: Doorway | None = None
+        #: What other processes read.
+        self.served = Served(
+            view=owner.view,
+            # Each says how long it may take, and what it wrote itself.
+            reader=FreshReader(owner.view, owner.log, OwnWrites(), read_timeout=LONGEST),
+            log=owner.log,
+            log_id=lambda: owner.told.log_id,
+            generation=lambda: owner.generation,
+            lifetimes=owner.lifetimes,
+            answer=self.ask,
+        )
         owner.on_resign = self._resigned
-        owner.on_replaced = self._open_door
+        owner.on_replaced = self._replaced
         self._open_door()
 
     @property
@@ -193,18 +219,15 @@ class Owned:
         if not isinstance(owner.place, FolderPlace):
             return
         before = self.doorway
-        served = Served(
-            view=owner.view,
-            reader=FreshReader(owner.view, owner.log, OwnWrites(), read_timeout=self._read_timeout),
-            log=owner.log,
-            log_id=lambda: owner.told.log_id,
-            generation=lambda: owner.generation,
-            lifetimes=owner.lifetimes,
-            answer=self.ask,
-        )
-        self.doorway = Doorway(endpoint(owner.place.name, owner.generation), served, alive=owner.check)
+        self.doorway = Doorway(endpoint(owner.place.name, owner.generation), self.served, alive=owner.check)
         if before is not None:
             before.close()
+
+    def _replaced(self) -> None:
+        try:
+            self._open_door()
+        except EventResultsError:
+            logger.exception("other processes cannot read the view at %s", self.owner.place.name)
 
     def _resigned(self) -> None:
         if self.doorway is not None:
@@ -217,7 +240,7 @@ class Joined:
 
     def __init__(
         self,
-        channel: UnixChannel,
+        channel: Channel,
         listeners: Listeners,
         log: Log,
         own: OwnWrites,
@@ -228,7 +251,7 @@ class Joined:
         read_timeout: float,
     ) -> None:
         self._view = RemoteView(channel, listeners, name=name, after=after, on_lost=lambda _: on_lost(self))
-        self.reader = RemoteReader(self._view, log, own, read_timeout=read_timeout)
+        self.reader = RemoteReader(self._view, log, own, listeners, read_timeout=read_timeout)
 
     @property
     def lost(self) -> bool:
@@ -262,6 +285,31 @@ class Joined:
         """See `Held.leave_to_parent`."""
         self._view.leave_to_parent()
         leave_to_parent(self)
+
+
+class _Rocks:
+    """Whether RocksDB's threads were started in this process, or in one that it was forked from: it never starts them anew."""
+
+    opened = False
+    inherited = False
+
+    @classmethod
+    def in_forked_child(cls) -> None:
+        """What the parent did."""
+        cls.inherited = cls.inherited or cls.opened
+
+
+os.register_at_fork(after_in_child=_Rocks.in_forked_child)
+
+
+def _unfit(*, on_disk: bool) -> str | None:
+    """Why a view cannot be owned in this process, whatever is asked for, if it cannot."""
+    patched = _patched()
+    if patched is not None:
+        return f"a process patched by {patched} cannot own one"
+    if on_disk and _Rocks.inherited:
+        return "a process forked from one that had a view open cannot own one"
+    return None
 
 
 def _patched() -> str | None:

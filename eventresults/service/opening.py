@@ -33,9 +33,10 @@ def open_or_judge(build: Build, log: Log, info: LogInfo, timeout: float) -> Open
 
 def take(log: Log, place: Place, timeout: float) -> tuple[Build, Opened]:
     """The current generation, locked and open, or another in its place when it is no longer right. See `Owner.open`."""
-    info = log.info(timeout)
     build = place.open()
     try:
+        # Not before the lock was had: the owner before may have folded further than a log that was asked earlier.
+        info = log.info(timeout)
         found = open_or_judge(build, log, info, timeout)
         if not isinstance(found, Outdated):
             return build, found
@@ -50,16 +51,17 @@ def take(log: Log, place: Place, timeout: float) -> tuple[Build, Opened]:
 
 def take_over(log: Log, place: Place, timeout: float) -> tuple[Build, Opened]:
     """The next generation, locked and open: a clone of the current one, whose owner is there but silent; if need be, an empty one."""
-    info = log.info(timeout)
     found: Opened | Outdated
     try:
         build = place.succeed()
     except ViewLocked:
         raise
     except ViewError as error:
+        info = log.info(timeout)
         found = Outdated(f"its owner is silent, and no clone of it could be had ({error})", same_log=True)
     else:
         try:
+            info = log.info(timeout)
             found = open_or_judge(build, log, info, timeout)
             if not isinstance(found, Outdated):
                 _publish(place, build, found)

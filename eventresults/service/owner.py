@@ -6,18 +6,16 @@ A thread then projects. What holds it up (an unreachable log, a full disk) is to
 
 from __future__ import annotations
 
-import atexit
 import logging
-import os
 import threading
-import weakref
 from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import NamedTuple
 
 from eventresults.errors import Closed, EventResultsError, LogError, TopicMisconfigured, ViewError, ViewStale
 from eventresults.log.base import Log, LogInfo
-from eventresults.projector import Lifetimes, Projector, replay
+from eventresults.projector import Lifetimes, Observer, Projector, replay, unobserved
+from eventresults.service.leaving import close_at_exit
 from eventresults.service.opening import begin_anew, close_all, take, take_over, tidy, why_damaged
 from eventresults.service.places import Build, Place
 from eventresults.service.shards import Opened, Outdated, open_shards, why_outdated
@@ -60,12 +58,15 @@ class Owner:
         lifetimes: Lifetimes,
         timeout: float,
         listeners: Listeners | None = None,
+        told: Mapping[int, int] | None = None,
     ) -> None:
         self.log = log
         self.place = place
         self.lifetimes = lifetimes
-        self.view = LiveView(opened.shards, opened.positions, listeners)
+        self.view = LiveView(opened.shards, opened.positions, listeners, told=told)
         self.view.on_doubt = self._wake
+        #: Told of every poll that is folded.
+        self.observer: Observer = unobserved
         #: Held while the view moves one step; hold it to keep the view still.
         self.still = threading.Lock()
         self._build = build
@@ -108,23 +109,32 @@ class Owner:
         lifetimes = lifetimes or Lifetimes()
         build, opened = take_over(log, place, timeout) if silent else take(log, place, timeout)
         tidy(place)
-        owner = cls(log, place, build, opened, lifetimes=lifetimes, timeout=timeout, listeners=listeners)
+        same_log = after is not None and after.log_id == next(iter(opened.heads.values())).log_id
+        told = after.offsets if after is not None and same_log else None
+        owner = cls(log, place, build, opened, lifetimes=lifetimes, timeout=timeout, listeners=listeners, told=told)
         try:
-            if listeners and after is not None and after.log_id == next(iter(opened.heads.values())).log_id:
-                for change in replay(owner.view, log, listeners.subjects(), after.offsets, lifetimes):
+            if listeners is not None and told is not None:
+                # The caller says when they have caught up: it may come to nothing yet.
+                listeners.catch_up()
+                for change in replay(owner.view, log, listeners.subjects(), told, opened.positions, lifetimes):
                     listeners.tell(change)
         except BaseException:
             opened.close()
             build.close()
             raise
-        owner._forget_exit = _close_at_exit(owner)
+        owner._forget_exit = close_at_exit(owner)
         owner._thread.start()
         return owner
 
     @property
     def told(self) -> Told:
         """The log, and the offsets before which every change was told to those who listen."""
-        return Told(next(iter(self._heads.values())).log_id, {p: self.view.position(p) for p in self.view.partitions})
+        return Told(next(iter(self._heads.values())).log_id, self.view.told)
+
+    @property
+    def settled(self) -> bool:
+        """Whether every shard is open."""
+        return not self.resigned
 
     @property
     def overtaken(self) -> bool:
@@ -146,10 +156,13 @@ class Owner:
         """Whether this owner is still the one, as far as can be seen at once; if not, it is about to resign."""
         if self.resigned or self._stop.is_set():
             return False
-        if self.overtaken:
+        try:
+            overtaken = self.overtaken
+        except ViewError:
+            return True  # the projector meets it, too, and says so
+        if overtaken:
             self._wake()
-            return False
-        return True
+        return not overtaken
 
     def replace(self, build: Build, opened: Opened, *, same_log: bool = True) -> None:
         """Put another generation in place of this one: `current` moves, readers and watchers stay. Hold `still` meanwhile.
@@ -212,7 +225,7 @@ class Owner:
         with self.still:
             if self._projector is None:
                 reader = self.log.reader({partition: head.next_offset for partition, head in self._heads.items()})
-                self._projector = Projector(reader, self.view, self._heads, self.lifetimes)
+                self._projector = Projector(reader, self.view, self._heads, self.lifetimes, observer=lambda step: self.observer(step))  # noqa: PLW0108 - it may come later
             projector = self._projector
         if self._stop.is_set():
             return
@@ -242,8 +255,12 @@ class Owner:
         self._stop.set()
         self._forget_exit()
         self._drop_projector()
-        self.view.close()
+        try:
+            self.view.close()
+        except ViewError as error:
+            logger.warning("a shard of the view could not be closed: %s", error)
         self._build.close()
+        tidy(self.place)
         self.on_resign()
 
     def _doubtful(self) -> bool:
@@ -329,19 +346,3 @@ class Owner:
         projector, self._projector = self._projector, None
         if projector is not None:
             projector.close()
-
-
-def _close_at_exit(owner: Owner) -> Callable[[], None]:
-    """Close it before the interpreter ends: a thread that Python ends amid RocksDB's code takes the process down with it.
-
-    Returns what takes this back.
-    """
-    reference, pid = weakref.ref(owner), os.getpid()
-
-    def close() -> None:
-        alive = reference()
-        if alive is not None and os.getpid() == pid:  # what a forked child inherits is not its own to close
-            alive.close()
-
-    atexit.register(close)
-    return lambda: atexit.unregister(close)

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any, Protocol, TypeVar
 
+from eventresults.codec.ids import key_of
 from eventresults.domain.meta import GroupMeta, TaskMeta
 from eventresults.domain.position import Position
 from eventresults.errors import Closed, EventResultsError, ViewStale, ViewUnavailable
 from eventresults.log.base import Log
 from eventresults.log.forked import tell_of_forks
 from eventresults.log.own import OwnWrites
+from eventresults.service.leaving import close_at_exit
 from eventresults.service.missed import tell_missed_revokes
 from eventresults.service.owner import Told
 from eventresults.view.base import Fact, Freshness, Listener, Subscription, TaskPage, ViewReader
@@ -25,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 #: Between two attempts to find a reader for those who listen.
 RETRY_SECONDS = 0.5
+JOIN_SECONDS = 4.0
 
 T = TypeVar("T")
 
@@ -75,6 +78,9 @@ class Finder(Protocol):
         that it told was told. Raises `EventResultsError` when there is none until the monotonic `deadline`.
         """
 
+    def give_up(self) -> None:
+        """Whoever looks for one need not find it any more: let `find` raise `Closed` soon."""
+
 
 class PointedView:
     """The view as this process reads it. Nothing is opened before the first call. Any thread."""
@@ -94,23 +100,24 @@ class PointedView:
         self._held: Held | None = None
         self._lost: Held | None = None
         self._told: Told | None = None
+        #: From where on requests to revoke may have been missed.
+        self._missed: Mapping[int, int] | None = None
         self._finding = threading.Lock()
         self._moved = threading.Condition()
+        self._seeker: threading.Thread | None = None
+        self._forget_exit: Callable[[], None] = lambda: None
 
     @property
     def held(self) -> Held:
         """What is read at present, found now if need be."""
         return self._hold(monotonic() + self._connect_timeout)
 
+    def open(self) -> None:
+        """Find or open the view now. Raises what `Finder.find` does."""
+        self._hold(monotonic() + self._connect_timeout)
+
     def get(self, task_id: str, *, freshness: Freshness = "default", timeout: float | None = None) -> TaskMeta | None:
         """See `ViewReader.get`."""
-        held = self._held
-        if held is not None:
-            try:
-                return held.reader.get(task_id, freshness=freshness, timeout=timeout)
-            except (Closed, ViewUnavailable):
-                if not self._is_over(held):
-                    raise
         return self._ask(lambda reader, left: reader.get(task_id, freshness=freshness, timeout=left), timeout)
 
     def get_many(
@@ -150,6 +157,8 @@ class PointedView:
     def subscribe(self, subjects: Iterable[str], listener: Listener) -> Subscription:
         """See `ViewReader.subscribe`."""
         subjects = list(subjects)
+        for subject in subjects:
+            key_of(subject)
         return self._ask(lambda reader, _: reader.subscribe(subjects, listener), None)
 
     def open_revokes(self, listener: Listener) -> Subscription:
@@ -170,9 +179,14 @@ class PointedView:
         with self._moved:
             self._closed = True
             held, self._held = self._held, None
+            seeker = self._seeker
             self._moved.notify_all()
+        self._forget_exit()
+        self.finder.give_up()
         if held is not None:
             held.close()
+        if seeker is not None:
+            seeker.join(JOIN_SECONDS)
 
     def after_fork_in_child(self) -> None:
         """What is held, and who listens, are the parent's."""
@@ -185,6 +199,7 @@ class PointedView:
     # Asking whoever is there
 
     def _ask(self, ask: Callable[[Reading, float | None], T], timeout: float | None) -> T:
+        deadline = monotonic() + (self._read_timeout if timeout is None else timeout)
         held = self._held
         if held is not None:
             try:
@@ -192,7 +207,6 @@ class PointedView:
             except (Closed, ViewUnavailable):
                 if not self._is_over(held):
                     raise
-        deadline = monotonic() + (self._read_timeout if timeout is None else timeout)
         return self._until(lambda held, left: ask(held.reader, None if timeout is None else left), deadline)
 
     def _until(self, ask: Callable[[Held, float], T], deadline: float) -> T:
@@ -208,7 +222,9 @@ class PointedView:
                 self._moved.wait_for(lambda: self._held is not held, max(deadline - monotonic(), 0.0))  # noqa: B023 - used at once
 
     def _is_over(self, held: Held) -> bool:
-        return held.lost and not self._closed
+        """Whether it answers no more, so that another one may. Raises `Closed` when it was this process that closed it."""
+        self._check_open()
+        return held.lost
 
     def _hold(self, deadline: float) -> Held:
         held = self._held
@@ -233,39 +249,74 @@ class PointedView:
         held = self.finder.find(self.listeners, after=told, lost=before, deadline=deadline, on_lost=self._on_lost)
         if told is not None and held.told.log_id != told.log_id:
             self._own.forget_acknowledged()  # positions of another log
+            told = None
         with self._moved:
             if not self._closed:
                 self._held, self._lost = held, None
+                self._missed = self._missed or (told.offsets if told is not None and self.listeners.of_revokes else None)
             self._moved.notify_all()
         if self._closed:
             held.close()
             self._check_open()
+        # After its own: what was noted last is closed first at the end of the interpreter.
+        self._forget_exit()
+        self._forget_exit = close_at_exit(self)
         if held.lost:
-            self._on_lost(held, again=False)
-        if told is not None and told.log_id == held.told.log_id and self.listeners.of_revokes:
-            tell_missed_revokes(self._log, told.offsets, self.listeners)
+            self._on_lost(held)
+        elif self._missed is not None:
+            self._seek()
         return held
 
-    def _on_lost(self, held: Held, *, again: bool = True) -> None:
-        """On a thread of what was lost, which has nothing else to do: find another one for those who listen."""
+    def _on_lost(self, held: Held) -> None:
+        """All that it told was told. On a thread of what was lost: another one is found elsewhere."""
         with self._moved:
             if self._held is not held:
                 return
             self._told, self._lost, self._held = held.told, held, None
             self._moved.notify_all()
         held.close()
+        self._seek()
+
+    # For those who listen, who ask for nothing by themselves
+
+    def _seek(self) -> None:
+        """Have a thread find what they are told by."""
+        with self._moved:
+            if self._seeker is None and not self._closed:
+                self._seeker = threading.Thread(target=self._run, name="eventresults-view-seeker", daemon=True)
+                self._seeker.start()
+
+    def _run(self) -> None:
         said = ""
-        while again and not self._closed and self._held is None:
+        while not self._has_nothing_to_seek():
             try:
                 self._hold(monotonic() + self._connect_timeout)
-            except EventResultsError as error:
-                if self._closed or not self.listeners:
-                    return  # the next read tries again, and is told
-                if str(error) != said:
+                self._tell_missed()
+            except Exception as error:
+                if str(error) != said and not self._closed:
                     said = str(error)
-                    logger.warning("nobody serves the view at %s at present, asking again: %s", self.finder.name, error)
+                    expected = isinstance(error, EventResultsError)
+                    level = logging.WARNING if expected else logging.ERROR
+                    logger.log(
+                        level, "nobody serves the view at %s at present, asking again: %s", self.finder.name, error, exc_info=not expected
+                    )
                 with self._moved:
+                    if not self.listeners:
+                        self._seeker = None
+                        return  # the next read tries again, and is told
                     self._moved.wait_for(lambda: self._closed or self._held is not None, RETRY_SECONDS)
+
+    def _has_nothing_to_seek(self) -> bool:
+        with self._moved:
+            nothing = self._closed or (self._held is not None and self._missed is None)
+            if nothing:
+                self._seeker = None
+            return nothing
+
+    def _tell_missed(self) -> None:
+        missed, self._missed = self._missed, None
+        if missed is not None:
+            tell_missed_revokes(self._log, missed, self.listeners)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Collection, Mapping, Sequence
 from time import monotonic
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from eventresults.codec import rows
 from eventresults.domain.meta import TaskMeta
-from eventresults.errors import EventResultsError, ViewStale
+from eventresults.errors import Closed, EventResultsError, ViewError, ViewStale
 from eventresults.log.base import Log
 from eventresults.projector import Gate, Lifetimes, replay
 from eventresults.reading import FreshReader
@@ -28,6 +27,15 @@ logger = logging.getLogger(__name__)
 
 #: Questions of one connection that may wait for an answer.
 OPEN_QUESTIONS: Final = 10_000
+#: Ids that are looked up on the loop's thread, which has others to serve; more go to the pool.
+AT_ONCE: Final = 64
+#: Bytes of rows in one answer, and of changes in one message: both may be one row more.
+ANSWERED_BYTES: Final = 16 * 1024 * 1024
+TOLD_BYTES: Final = 1024 * 1024
+#: The longest that anything is waited for, in seconds.
+LONGEST: Final = 3600.0
+#: Between two looks whether the view, filled anew, is as far as a reader was told before.
+FILL_SECONDS: Final = 0.1
 
 
 class Served(NamedTuple):
@@ -41,16 +49,25 @@ class Served(NamedTuple):
     lifetimes: Lifetimes
     #: Answers `protocol.Ask`: called with what, its arguments and a timeout, on a thread of the pool.
     answer: Callable[[str, Mapping[str, Any], float], Any]
+    #: Which partitions of these ids are not here; only a group's member lacks some.
+    missing: Callable[[Sequence[str]], Collection[int]] = lambda _: ()
+
+
+class Pool(Protocol):
+    """Threads that may wait."""
+
+    def submit(self, work: Callable[..., Any], /, *arguments: Any) -> Any:
+        """Call it on one of them."""
 
 
 class Session:
     """One connection. All methods belong to the loop's thread."""
 
-    def __init__(self, served: Served, out: Outgoing, *, pool: Executor, loop: asyncio.AbstractEventLoop, pid: int) -> None:
+    def __init__(self, served: Served, out: Outgoing, *, pool: Pool, loop: asyncio.AbstractEventLoop, pid: int) -> None:
         self._served = served
         self._out = out
         self._pool = pool
-        self._loop = loop
+        self.loop = loop
         self._watched: dict[str, Listener] = {}
         self._feed = Feed(loop, out, self._send_changes, self._lag)
         self._revokes: Any = None
@@ -69,14 +86,23 @@ class Session:
 
     def received(self, message: bytes) -> None:
         """The reader said something."""
+        if self._closed:
+            return
         try:
             said = protocol.request(message)
         except EventResultsError as error:
+            logger.warning("a connection to the view is dropped: %s", error)
             self._send(protocol.failed(0, error))
-            self._out.close()
+            self._drop()
             return
+        try:
+            self._take(said)
+        except Closed:  # this owner resigned, or closes: whoever owns the view next answers
+            self.leave()
+
+    def _take(self, said: protocol.Request) -> None:
         match said:
-            case protocol.Tasks() if not said.needed and (found := self._at_once(said)) is not None:
+            case protocol.Tasks() if not said.needed and len(said.ids) <= AT_ONCE and (found := self._at_once(said)) is not None:
                 self._send(found)
             case protocol.Watch():
                 self._watch(said)
@@ -92,9 +118,9 @@ class Session:
         """Say that the owner lives."""
         view = self._served.view
         if view.logs_before != self._logs_before:
-            self._out.close()  # what was told means nothing any more: let it begin anew
+            self._drop()  # what was told means nothing any more: let it begin anew
             return
-        positions = {p: view.position(p) for p in view.partitions}
+        positions = view.told
         if self._feed.flush():
             self._send(protocol.Beat(positions))
         else:
@@ -103,7 +129,11 @@ class Session:
     def leave(self) -> None:
         """The owner goes."""
         self._send(protocol.Leaving())
+        self._drop()
+
+    def _drop(self) -> None:
         self._out.close()
+        self.closed()
 
     def closed(self) -> None:
         """The connection ended. Idempotent."""
@@ -115,6 +145,8 @@ class Session:
     def _at_once(self, said: protocol.Tasks) -> protocol.Answer | None:
         try:
             found = self._served.reader.at_once(said.ids, protocol.read_freshness(said.freshness))
+        except Closed:
+            raise
         except (EventResultsError, ValueError) as error:
             return protocol.failed(said.call, error)
         return None if found is None else protocol.Rows(said.call, _rows(found))
@@ -127,16 +159,19 @@ class Session:
             self._send(protocol.failed(said.call, busy))
             return
         self._open += 1
-        deadline = monotonic() + said.timeout
+        deadline = monotonic() + min(max(said.timeout, 0.0), LONGEST)
 
         def work() -> None:
             try:
                 answer = self._answer(said, max(deadline - monotonic(), 0.0))
+            except Closed:  # this owner resigned, or closes: whoever owns the view next answers
+                to_loop(self.loop, self.leave)
+                return
             except Exception as error:
                 if not isinstance(error, EventResultsError | ValueError):
                     logger.exception("a question of another process failed")
                 answer = protocol.failed(said.call, error)
-            to_loop(self._loop, self._answered, answer)
+            to_loop(self.loop, self._answered, answer)
 
         self._pool.submit(work)
 
@@ -157,8 +192,11 @@ class Session:
             raise
         if isinstance(said, protocol.Reach):
             return protocol.Said(said.call, answer=True)
+        return self._look(said, max(timeout - (monotonic() - begun), 0.0))
+
+    def _look(self, said: protocol.Tasks | protocol.Group | protocol.History | protocol.Recent, left: float) -> protocol.Answer:
+        reader = self._served.reader
         freshness = protocol.read_freshness(said.freshness)
-        left = max(timeout - (monotonic() - begun), 0.0)
         match said:
             case protocol.Tasks():
                 found = reader.get_many(said.ids, freshness=freshness, timeout=left)
@@ -181,26 +219,60 @@ class Session:
         if said.after is None:
             self._watched.update(dict.fromkeys(ids, self._feed))
             listeners.add(ids, self._feed)
+            self._tell_missing(ids)
             return
-        gate = Gate(self._feed)
+        gate = Gate(self._feed, self._feed.overrun)
         self._watched.update(dict.fromkeys(ids, gate))
         listeners.add(ids, gate)
+        self._tell_missing(ids)
         self._pool.submit(self._catch_up, said.call, ids, said.after, gate, self._feed)
 
     def _catch_up(self, call: int, ids: Sequence[str], after: Mapping[int, int], gate: Gate, feed: Feed) -> None:
         """On a thread of the pool: tell what history holds, then let through what came meanwhile."""
         served = self._served
-        positions = {partition: served.view.position(partition) for partition in served.view.partitions}
         try:
-            for change in replay(served.view, served.log, ids, after, served.lifetimes):
-                if not feed.from_history(change, gate):
+            missing = self._not_filled(after)
+            if missing:
+                to_loop(self.loop, self._catch_up_once_filled, missing, (call, ids, after, gate, feed))
+                return
+            positions = served.view.reached()
+            for change in replay(served.view, served.log, ids, after, positions, served.lifetimes):
+                if not feed.from_history(change):
                     return
         except Exception as error:  # noqa: BLE001 - the reader connects again, and asks again from where it is
             logger.warning("the history of what another process watches could not be told: %s", error)
-            to_loop(self._loop, self._out.close)
+            to_loop(self.loop, self._drop)
             return
-        gate.open()
-        to_loop(self._loop, feed.then, lambda: self._send(protocol.Watching(call, positions)))
+        gate.open(positions)
+        to_loop(self.loop, feed.then, lambda: self._send(protocol.Watching(call, positions)))
+
+    def _not_filled(self, after: Mapping[int, int]) -> dict[int, int]:
+        """The offsets that a view must reach before history can be told, when it is being filled anew: not beyond the log's end."""
+        view = self._served.view
+        told = view.told
+        needed = {p: max(offset, after.get(p, 0)) for p, offset in told.items()}
+        short = {p: offset for p, offset in needed.items() if view.position(p) < offset}
+        if short:
+            ends = self._served.log.ends(sorted(short), FILL_SECONDS * 50)
+            short = {p: min(offset, ends[p]) for p, offset in short.items() if view.position(p) < min(offset, ends[p])}
+        return short
+
+    def _catch_up_once_filled(self, missing: Mapping[int, int], what: tuple[Any, ...]) -> None:
+        if self._closed:
+            return
+        view = self._served.view
+        if all(partition not in view.partitions or view.position(partition) >= offset for partition, offset in missing.items()):
+            self._pool.submit(self._catch_up, *what)
+        else:
+            self.loop.call_later(FILL_SECONDS, self._catch_up_once_filled, missing, what)
+
+    def moved(self, partition: int, position: int) -> None:
+        """This partition has left; all changes before `position` are on their way."""
+        self._feed.then(lambda: self._send(protocol.Moved(partition, position)))
+
+    def _tell_missing(self, ids: Sequence[str]) -> None:
+        for partition in self._served.missing(ids):
+            self.moved(partition, -1)
 
     def _unwatch(self, ids: Sequence[str]) -> None:
         for one in ids:
@@ -223,16 +295,40 @@ class Session:
     def _lag(self) -> None:
         """It does not read as fast as things happen: it has to ask again."""
         self._stop_watching()
-        self._feed = Feed(self._loop, self._out, self._send_changes, self._lag)
+        self._feed = Feed(self.loop, self._out, self._send_changes, self._lag)
         self._send(protocol.Lagged())
 
     def _send_changes(self, changes: Sequence[Change], live: bool) -> None:
-        self._send(protocol.Changes(live, [protocol.wire_change(change) for change in changes]))
+        told: list[protocol.WireChange] = []
+        size = 0
+        for change in changes:
+            wire = protocol.wire_change(change)
+            told.append(wire)
+            size += len(wire[1][3]) + len(wire[3])
+            if size >= TOLD_BYTES:
+                self._send(protocol.Changes(live, told))
+                told, size = [], 0
+        if told:
+            self._send(protocol.Changes(live, told))
 
     def _send(self, message: protocol.Reply) -> None:
-        if not self._closed:
-            self._out.send(protocol.encode(message))
+        if self._closed:
+            return
+        frame = protocol.encode(message)
+        if len(frame) > protocol.MAX_FRAME_BYTES and isinstance(message, protocol.Rows | protocol.Facts | protocol.Page | protocol.Said):
+            large = ViewError(f"the answer takes {len(frame):,} bytes, over {protocol.MAX_FRAME_BYTES:,}: ask for less at once.")
+            frame = protocol.encode(protocol.failed(message.call, large))
+        self._out.send(frame)
 
 
 def _rows(found: Sequence[TaskMeta | None]) -> list[bytes | None]:
-    return [None if meta is None else rows.encode_task(meta) for meta in found]
+    """As they travel: as many as may in one answer."""
+    answer: list[bytes | None] = []
+    size = 0
+    for meta in found:
+        row = None if meta is None else rows.encode_task(meta)
+        size += 0 if row is None else len(row)
+        if size > ANSWERED_BYTES and answer:
+            break
+        answer.append(row)
+    return answer

@@ -9,6 +9,7 @@ import os
 import socket
 import struct
 import threading
+from contextlib import suppress
 from typing import Final, Protocol
 
 from eventresults.view.protocol import MAX_FRAME_BYTES, SILENCE_SECONDS
@@ -18,7 +19,7 @@ _READ_BYTES: Final = 256 * 1024
 
 
 class Silent(Exception):
-    """The other side has said nothing for `SILENCE_SECONDS`: it is stopped, or cut off."""
+    """The other side has said nothing for `SILENCE_SECONDS`, or takes nothing: it is stopped, or cut off."""
 
 
 class Gone(Exception):
@@ -29,13 +30,16 @@ class Channel(Protocol):
     """Whole messages to and from an owner. One thread receives; any may send."""
 
     def send(self, message: bytes) -> None:
-        """Raises `Gone`."""
+        """Raises `Silent`, `Gone`; the channel is then ended."""
 
     def receive(self) -> bytes:
         """The next message. Raises `Silent`, `Gone`."""
 
+    def end(self) -> None:
+        """Have whoever sends or receives get `Gone`. Idempotent, any thread."""
+
     def close(self) -> None:
-        """End it, also under a thread that waits in it. Idempotent."""
+        """End it, and give up its descriptor. By who receives, or once nobody does. Idempotent."""
 
     def leave_to_parent(self) -> None:
         """In a forked child: give up the inherited end, without a word."""
@@ -69,7 +73,9 @@ class UnixChannel:
                 self._socket.sendall(framed(message))
         except OSError as error:
             # Half a message may be out: nothing can follow it.
-            self.close()
+            self.end()
+            if isinstance(error, BlockingIOError):
+                raise Silent from None
             raise Gone(str(error)) from None
 
     def receive(self) -> bytes:
@@ -87,13 +93,16 @@ class UnixChannel:
             buffer += data
         return message
 
+    def end(self) -> None:
+        """See `Channel.end`."""
+        with suppress(OSError):  # it is not connected any more
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """See `Channel.close`."""
-        try:
-            self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # it is not connected any more
-        self._socket.close()
+        self.end()
+        with self._sending:  # or a sender might write to whatever has the number next
+            self._socket.close()
 
     def leave_to_parent(self) -> None:
         """See `Channel.leave_to_parent`."""

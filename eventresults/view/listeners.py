@@ -22,6 +22,7 @@ class Listeners:
         self.of_revokes: tuple[Listener, ...] = ()
         self._gone: deque[tuple[tuple[str, ...] | None, Listener]] = deque()
         self._lock = threading.Lock()
+        self._ahead: dict[str, int] | None = None
         self.unhook()
 
     def unhook(self) -> None:
@@ -38,6 +39,7 @@ class Listeners:
         self.of_revokes = ()
         self._gone.clear()
         self._lock = threading.Lock()
+        self._ahead = None
         self.unhook()
 
     def __bool__(self) -> bool:
@@ -101,6 +103,18 @@ class Listeners:
 
     # Telling
 
+    def catch_up(self) -> None:
+        """What was missed is about to be told: until `caught_up` nothing is told of an id that is not later than what was told of it.
+
+        If the view that tells it is lost half-way, the next one begins where this one began.
+        """
+        if self._ahead is None:
+            self._ahead = {}
+
+    def caught_up(self) -> None:
+        """All that was missed is told, or means nothing any more."""
+        self._ahead = None
+
     def watched(self, subjects: Iterable[str]) -> set[str]:
         """Those of these ids that somebody listens to."""
         by_subject = self._by_subject
@@ -112,6 +126,12 @@ class Listeners:
 
     def tell(self, change: Change) -> None:
         """Tell those who listen."""
+        ahead = self._ahead
+        if ahead is not None:
+            offset = change.fact.position.offset
+            if offset <= ahead.get(change.subject, -1):
+                return
+            ahead[change.subject] = offset
         for listener in self._by_subject.get(change.subject, ()):
             _tell(listener, change)
         if self.of_revokes and isinstance(change.fact.event, TaskRevokeRequested):

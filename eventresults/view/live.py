@@ -37,6 +37,7 @@ class LiveView:
         self._positions: dict[int, int] = _Here(positions, self)
         self._told: Mapping[int, int] = dict(told or {})
         self._moved = threading.Condition()
+        self._telling = threading.Lock()
         self._trouble: EventResultsError | None = None
         self._closed = False
         self._doubt: EventResultsError | None = None
@@ -117,14 +118,20 @@ class LiveView:
 
     def publish(self, partition: int, position: int, changes: Iterable[Change]) -> None:
         """A poll is committed: tell it to those who watch, in log order, then release those who wait for the position."""
-        if self.listeners:
-            told = self._told.get(partition, 0)
-            for change in changes:
-                if change.fact.position.offset >= told:
-                    self.listeners.tell(change)
-        with self._moved:
-            self._positions[partition] = position
-            self._moved.notify_all()
+        with self._telling:
+            if self.listeners:
+                told = self._told.get(partition, 0)
+                for change in changes:
+                    if change.fact.position.offset >= told:
+                        self.listeners.tell(change)
+            with self._moved:
+                self._positions[partition] = position
+                self._moved.notify_all()
+
+    def reached(self) -> dict[int, int]:
+        """The positions while nothing is being told: what lies before them is in the shards, and what does not is told from now on."""
+        with self._telling:
+            return dict(self._positions)
 
     # Shards that come and go: a member of a group
 

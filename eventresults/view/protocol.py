@@ -1,7 +1,7 @@
 """What a reader and the owner of a view say to each other: MessagePack arrays, each led by its number.
 
-The owner speaks first (`Hello`), and then at least every `BEAT_SECONDS`. A question carries a number that its answer repeats. `Watch` has no
-answer of its own unless it asks for what history holds after a vector; changes come in log order per partition. The owner keeps nothing
+The owner speaks first (`Hello`), and then at least every `BEAT_SECONDS`. A question carries a number that its answer repeats. `Watch` has
+no answer of its own unless it asks for what history holds after a vector; changes come in log order per partition. The owner keeps nothing
 of a connection that ended: who connects again says again what it watches, and from where.
 """
 
@@ -129,7 +129,10 @@ class Hello(Message, tag=32):
 
 
 class Rows(Message, tag=33):
-    """Rows of tasks (or the one of a group), in the order of the ids; None where nothing is known."""
+    """Rows of tasks (or the one of a group), in the order of the ids; None where nothing is known.
+
+    Fewer rows than ids: these are of the first ones, ask again for the others.
+    """
 
     call: int
     rows: list[bytes | None]
@@ -190,6 +193,13 @@ class Lagged(Message, tag=41):
     """You took too long: nothing is watched any more. Watch again, from where you are."""
 
 
+class Moved(Message, tag=43):
+    """This partition is not here (any more); its changes were told up to `position` (-1: none were). Ask the group who has it."""
+
+    partition: int
+    position: int
+
+
 class Leaving(Message, tag=42):
     """The owner goes. Look for another one."""
 
@@ -197,7 +207,7 @@ class Leaving(Message, tag=42):
 Question = Tasks | Group | History | Recent | Reach | Ask
 Request = Question | Watch | Unwatch | WatchRevokes
 Answer = Rows | Facts | Page | Said | Failed | Watching
-Reply = Hello | Answer | Changes | Beat | Lagged | Leaving
+Reply = Hello | Answer | Changes | Beat | Lagged | Moved | Leaving
 
 encode = msgspec.msgpack.Encoder().encode
 _requests = msgspec.msgpack.Decoder(Request)
@@ -273,10 +283,11 @@ def read_change(wire: WireChange) -> Change:
 def failed(call: int, error: BaseException) -> Failed:
     """An error as it travels: by the name of its class, which must be one of ours (or ValueError)."""
     if isinstance(error, EventResultsError):
-        return Failed(call, type(error).__name__, error.message, {name: _plain(value) for name, value in error.facts.items()})
+        return Failed(call, type(error).__name__, _text(error.message), {name: _plain(value) for name, value in error.facts.items()})
     if isinstance(error, ValueError):
-        return Failed(call, "ValueError", str(error), {})
-    return Failed(call, "ViewError", f"the owner of the view failed: {error!r}; see its log", {"reason": repr(error)})
+        return Failed(call, "ValueError", _text(str(error)), {})
+    reason = _text(repr(error))
+    return Failed(call, "ViewError", f"the owner of the view failed: {reason}; see its log", {"reason": reason})
 
 
 def read_error(said: Failed) -> Exception:
@@ -290,10 +301,17 @@ def read_error(said: Failed) -> Exception:
 
 
 def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, str | int | float | bool):
+    if value is None or isinstance(value, float | bool):
         return value
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**64 else str(value)
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(one) for one in value]
     if isinstance(value, Mapping):
-        return {str(name): _plain(one) for name, one in value.items()}
-    return str(value)
+        return {_text(str(name)): _plain(one) for name, one in value.items()}
+    return _text(str(value))
+
+
+def _text(text: str) -> str:
+    """What UTF-8 can hold of it: a path may have lone surrogates."""
+    return text.encode(errors="backslashreplace").decode()

@@ -12,12 +12,13 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from contextlib import suppress
+from typing import Any, Final, Protocol, TypeVar
 
 from eventresults.errors import EventResultsError, ViewStale, ViewUnavailable
 from eventresults.view import protocol
+from eventresults.view.base import Change
 from eventresults.view.channel import Channel, Gone, Silent
-from eventresults.view.listeners import Listeners
 from eventresults.view.protocol import Changes, Hello, Message, Unwatch, Watch, Watching, WatchRevokes
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,36 @@ GRACE_SECONDS: Final = 0.5
 JOIN_SECONDS: Final = 2.0
 
 A = TypeVar("A", bound=Message)
+
+
+class Audience(Protocol):
+    """Those who listen at this end, as `Listeners` are; it may ask for more or fewer at any time, by the hooks it is given."""
+
+    on_more: Callable[[Sequence[str]], None]
+    on_fewer: Callable[[Sequence[str]], None]
+    on_revokes: Callable[[], None]
+
+    @property
+    def of_revokes(self) -> Sequence[object]:
+        """Those who wait for requests to revoke."""
+
+    def subjects(self) -> list[str]:
+        """The ids that are listened to."""
+
+    def listens(self, subject: str, request: bool) -> bool:
+        """See `Listeners.listens`."""
+
+    def tell(self, change: Change) -> None:
+        """See `Listeners.tell`."""
+
+    def unhook(self) -> None:
+        """See `Listeners.unhook`."""
+
+    def catch_up(self) -> None:
+        """See `Listeners.catch_up`."""
+
+    def caught_up(self) -> None:
+        """See `Listeners.caught_up`."""
 
 
 class RemoteView:
@@ -39,11 +70,12 @@ class RemoteView:
     def __init__(
         self,
         channel: Channel,
-        listeners: Listeners,
+        listeners: Audience,
         *,
         name: str,
         after: tuple[str, Mapping[int, int]] | None = None,
         on_lost: Callable[[RemoteView], None] = lambda _: None,
+        on_moved: Callable[[int, int], None] = lambda _partition, _position: None,
     ) -> None:
         self.name = name
         self.hello = _hello(channel, name)
@@ -53,6 +85,7 @@ class RemoteView:
         self.silent = False
         self._channel = channel
         self._on_lost = on_lost
+        self._on_moved = on_moved
         self._numbers = itertools.count(1)
         self._waiting: dict[int, _Slot] = {}
         self._sending = threading.Lock()
@@ -60,12 +93,19 @@ class RemoteView:
         known = after[1] if after is not None and after[0] == self.hello.log_id else None
         self._told: dict[int, int] = dict(self.hello.positions if known is None else known)
         #: Watches whose history is still being told, and how far those that were told reach.
-        self._catching: dict[int, None] = {}
+        self._catching: set[int] = set()
         self._caught: dict[int, int] = {}
+        #: How far live changes were told meanwhile.
+        self._live: dict[int, int] = {}
         listeners.on_more = lambda subjects: self._unsent.extend(_watches(subjects))
         listeners.on_fewer = lambda subjects: self._unsent.append(Unwatch(list(subjects)))
         listeners.on_revokes = lambda: self._unsent.append(WatchRevokes())
-        self._watch_all(known)
+        try:
+            self._watch_all(known)
+        except BaseException:
+            listeners.unhook()
+            channel.close()
+            raise
         self._thread = threading.Thread(target=self._receive, name="eventresults-view-remote", daemon=True)
         self._thread.start()
 
@@ -96,18 +136,38 @@ class RemoteView:
             raise ViewUnavailable(f"{self.name} answered {type(answer).__name__} to {question!r}: run the same version.", services=[])
         return answer
 
+    def watch(self, subjects: Sequence[str], after: Mapping[int, int] | None) -> None:
+        """Have `listeners` told of these ids from now on; with `after`, first of what history holds from these offsets on."""
+        for watch in _watches(subjects):
+            if after is None:
+                self._unsent.append(watch)
+            else:
+                number = next(self._numbers)
+                self._catching.add(number)
+                self._unsent.append(Watch(number, watch.ids, dict(after)))
+        self.flush()
+
+    def unwatch(self, subjects: Sequence[str]) -> None:
+        """Tell of these no more. Waits for nothing."""
+        self._unsent.append(Unwatch(list(subjects)))
+
+    def watch_revokes(self) -> None:
+        """Have `listeners` told of every request to revoke from now on."""
+        self._unsent.append(WatchRevokes())
+        self.flush()
+
     def flush(self) -> None:
         """Send what is to be watched from now on. A lost connection is no error here: the next one will be told."""
         try:
             with self._sending:
                 self._send_unsent()
-        except Gone:
-            pass  # the receiving thread sees it, and says so
+        except (Gone, Silent) as error:
+            self._give_up(error)  # the receiving thread sees it, and says so
 
     def close(self) -> None:
         """End the connection. Idempotent; what waits raises `ViewUnavailable`, and `on_lost` is not called."""
         self._on_lost = lambda _: None
-        self._channel.close()
+        self._channel.end()
         if self._thread is not threading.current_thread():
             self._thread.join(JOIN_SECONDS)
 
@@ -125,16 +185,26 @@ class RemoteView:
                 if self._unsent:
                     self._send_unsent()
                 self._channel.send(protocol.encode(message))
-        except Gone as gone:
-            self.lost = self.lost or str(gone)
+        except (Gone, Silent) as error:
+            self._give_up(error)
             raise self._unavailable() from None
+
+    def _give_up(self, error: Gone | Silent) -> None:
+        if self.lost is None:
+            self.silent = isinstance(error, Silent)
+            self.lost = f"it was silent for {protocol.SILENCE_SECONDS:g} s" if self.silent else str(error)
 
     def _send_unsent(self) -> None:
         while self._unsent:
             message = self._unsent.popleft()
-            if isinstance(message, Watch):
+            if isinstance(message, Watch) and message.after is None:
                 ids = message.ids
-                while self._unsent and isinstance(more := self._unsent[0], Watch) and len(ids) + len(more.ids) <= protocol.MAX_IDS:
+                while (
+                    self._unsent
+                    and isinstance(more := self._unsent[0], Watch)
+                    and more.after is None
+                    and len(ids) + len(more.ids) <= protocol.MAX_IDS
+                ):
                     ids = ids + more.ids
                     self._unsent.popleft()
                 message = Watch(0, ids, None)
@@ -143,15 +213,21 @@ class RemoteView:
     def _watch_all(self, after: Mapping[int, int] | None) -> None:
         """Watch everything that is listened to, telling first what history holds after this vector."""
         messages: list[Message] = []
+        if after is None:
+            self.listeners.caught_up()
+        else:
+            self.listeners.catch_up()
         for watch in _watches(self.listeners.subjects()):
             if after is None:
                 messages.append(watch)
             else:
                 number = next(self._numbers)
-                self._catching[number] = None
+                self._catching.add(number)
                 messages.append(Watch(number, watch.ids, dict(after)))
         if self.listeners.of_revokes:
             messages.append(WatchRevokes())
+        if not self._catching:
+            self.listeners.caught_up()
         with self._sending:
             for message in messages:
                 self._channel.send(protocol.encode(message))
@@ -162,21 +238,18 @@ class RemoteView:
         try:
             while True:
                 self._take(protocol.reply(self._channel.receive()))
-        except Silent:
-            self.silent = True
-            self._lose(f"it said nothing for {protocol.SILENCE_SECONDS:g} s")
-        except Gone as gone:
-            self._lose(str(gone))
+        except (Gone, Silent) as error:
+            self._give_up(error)
         except EventResultsError as error:
             logger.warning("the connection to %s is given up: %s", self.name, error)
-            self._lose(str(error))
+            self._give_up(Gone(str(error)))
         except Exception as error:
             logger.exception("the connection to %s is given up", self.name)
-            self._lose(repr(error))
+            self._give_up(Gone(repr(error)))
+        self._lose()
         self._on_lost(self)
 
-    def _lose(self, why: str) -> None:
-        self.lost = self.lost or why
+    def _lose(self) -> None:
         self._channel.close()
         for slot in list(self._waiting.values()):
             slot.settle(None)
@@ -192,9 +265,9 @@ class RemoteView:
             case Watching():
                 self._caught_up(said)
             case protocol.Lagged():
-                logger.info("%s told faster than this process listens: asking again from where it is", self.name)
-                self._catching.clear()
-                self._watch_all(dict(self._told))
+                self._fall_behind()
+            case protocol.Moved():
+                self._on_moved(said.partition, said.position)
             case protocol.Leaving():
                 raise Gone("the owner leaves")
             case Hello():
@@ -210,8 +283,9 @@ class RemoteView:
             subject, (partition, offset, _, _), *_ = wire
             if listeners.listens(subject, request=True):
                 listeners.tell(protocol.read_change(wire))
-            if said.live and not self._catching and offset >= self._told.get(partition, 0):
-                self._told[partition] = offset + 1
+            if said.live:
+                told = self._live if self._catching else self._told
+                told[partition] = max(offset + 1, told.get(partition, 0))
 
     def _advance(self, positions: Mapping[int, int]) -> None:
         if self._catching:
@@ -224,12 +298,23 @@ class RemoteView:
         """One of the watches has been told its history; once all have, all were told up to where the least of them was."""
         if said.call not in self._catching:
             return
-        del self._catching[said.call]
+        self._catching.remove(said.call)
         for partition, offset in said.positions.items():
             self._caught[partition] = min(offset, self._caught.get(partition, offset))
         if not self._catching:
             self._advance(self._caught)
-            self._caught = {}
+            # Of what was held back meanwhile, too, nothing before these is left.
+            self._advance(self._live)
+            self._caught, self._live = {}, {}
+            self.listeners.caught_up()
+
+    def _fall_behind(self) -> None:
+        logger.info("%s told faster than this process listens: asking again from where it is", self.name)
+        if self.listeners.of_revokes:
+            raise Gone("it told faster than this process listens")  # no history holds these: whoever connects again looks in the log
+        self._catching.clear()
+        self._caught, self._live = {}, {}
+        self._watch_all(dict(self._told))
 
     def _unavailable(self) -> ViewUnavailable:
         return ViewUnavailable(
@@ -249,10 +334,8 @@ class _Slot:
 
     def settle(self, answer: protocol.Answer | None) -> None:
         self.answer = answer
-        try:
+        with suppress(RuntimeError):  # settled already: lost just after the answer
             self.done.release()
-        except RuntimeError:
-            pass  # settled already: lost just after the answer
 
 
 def _hello(channel: Channel, name: str) -> Hello:

@@ -1,0 +1,62 @@
+"""Threads for questions that may wait."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+_Work = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+class Pool:
+    """At most `size` threads, made as they are needed.
+
+    As `concurrent.futures.ThreadPoolExecutor`, but at the end of the interpreter nobody waits for its threads: what they wait for could
+    take as long as any reader's patience. Whoever owns what they work on closes it before that.
+    """
+
+    def __init__(self, size: int, name: str) -> None:
+        self._size = size
+        self._name = name
+        self._queue: SimpleQueue[_Work | None] = SimpleQueue()
+        self._idle = threading.Semaphore(0)
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._closed = False
+
+    def submit(self, work: Callable[..., Any], /, *arguments: Any) -> None:
+        """Call this on one of the threads, after what was submitted before; once closed, never."""
+        with self._lock:
+            if self._closed:
+                return
+            self._queue.put((work, arguments))
+            if self._idle.acquire(blocking=False) or len(self._threads) >= self._size:
+                return
+            thread = threading.Thread(target=self._run, name=f"{self._name}-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def close(self) -> None:
+        """Begin nothing more; the threads end when they are done with what they do. Idempotent, does not wait."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            for _ in self._threads:
+                self._queue.put(None)
+
+    def _run(self) -> None:
+        while (task := self._queue.get()) is not None:
+            work, arguments = task
+            if not self._closed:
+                try:
+                    work(*arguments)
+                except Exception:
+                    logger.exception("a question could not be answered")
+            del task, work, arguments  # nothing stays alive for an idle thread
+            self._idle.release()
