@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -64,9 +64,7 @@ class App:
         starlette = Starlette(routes=self.routes, exception_handlers=handlers)
         starlette.router.redirect_slashes = False
         self._door = Door(starlette, tokens=tokens or Tokens(), limits=limits, open_metrics=open_metrics, hosts=hosts)
-        metrics.present(
-            Present(connections=self._connections, waiters=lambda: self._questions.open, watchers=self._watched)
-        )
+        metrics.present(Present(connections=self._connections, waiters=lambda: self._questions.open, watchers=self._watched))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, stream or socket."""
