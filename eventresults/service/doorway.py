@@ -150,6 +150,9 @@ class _Connection(asyncio.Protocol):
         self._doorway = doorway
         self._buffer = bytearray()
         self._session: Session | None = None
+        #: What is to be written, in one go, once all that was read is answered.
+        self._unwritten: list[bytes] = []
+        self._reading = False
         #: Since when the other side reads too little, if it does.
         self._unread_since: float | None = None
         self.number = -1
@@ -170,6 +173,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
+        self._reading = True
         try:
             while self._session is not None and (message := take_frame(self._buffer, MAX_QUESTION_BYTES)) is not None:
                 self._session.received(message)
@@ -178,6 +182,9 @@ class _Connection(asyncio.Protocol):
         except Exception:
             logger.exception("a question to the view could not be taken")
             self.drop("it asked what could not be taken")
+        finally:
+            self._reading = False
+            self._write()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - it is gone either way
         self.number = -1
@@ -206,7 +213,7 @@ class _Connection(asyncio.Protocol):
         """Say that the owner goes."""
         if self._session is not None:
             self._session.leave()
-        self._transport.close()
+        self.close()
 
     def drop(self, why: str) -> None:
         """End it now, whatever is on its way."""
@@ -224,7 +231,14 @@ class _Connection(asyncio.Protocol):
         if self.buffered > MAX_UNREAD_BYTES:
             self.drop(f"it has left {self.buffered:,} bytes unread")
         else:
-            self._transport.write(framed(message))
+            self._unwritten.append(framed(message))
+            if not self._reading:
+                self._write()
+
+    def _write(self) -> None:
+        if self._unwritten:
+            unwritten, self._unwritten = self._unwritten, []
+            self._transport.write(b"".join(unwritten))
 
     @property
     def buffered(self) -> int:
@@ -233,6 +247,7 @@ class _Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """See `Outgoing.close`."""
+        self._write()
         self._transport.close()
 
 

@@ -29,8 +29,8 @@ class Gone(Exception):
 class Channel(Protocol):
     """Whole messages to and from an owner. One thread receives; any may send."""
 
-    def send(self, message: bytes) -> None:
-        """Raises `Silent`, `Gone`; the channel is then ended."""
+    def send(self, *messages: bytes) -> None:
+        """Send them in this order, at once. Raises `Silent`, `Gone`; the channel is then ended."""
 
     def receive(self) -> bytes:
         """The next message. Raises `Silent`, `Gone`."""
@@ -66,11 +66,11 @@ class UnixChannel:
             self._socket.close()
             raise Gone(str(error)) from None
 
-    def send(self, message: bytes) -> None:
+    def send(self, *messages: bytes) -> None:
         """See `Channel.send`."""
         try:
             with self._sending:
-                self._socket.sendall(framed(message))
+                self._socket.sendall(b"".join(map(framed, messages)))
         except OSError as error:
             # Half a message may be out: nothing can follow it.
             self.end()

@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from eventresults.domain.events import TaskRevokeRequested
+from eventresults.domain.position import Position
 from eventresults.view.base import Change, Listener
 
 logger = logging.getLogger(__name__)
+
+#: Behind every offset.
+NOWHERE = 2**63
 
 
 class Listeners:
@@ -22,7 +26,9 @@ class Listeners:
         self.of_revokes: tuple[Listener, ...] = ()
         self._gone: deque[tuple[tuple[str, ...] | None, Listener]] = deque()
         self._lock = threading.Lock()
-        self._ahead: dict[str, int] | None = None
+        #: What was told of ids while they were caught up with, as far as it may come again.
+        self._ahead: dict[str, Position] = {}
+        self._catching_up = False
         self.unhook()
 
     def unhook(self) -> None:
@@ -39,7 +45,8 @@ class Listeners:
         self.of_revokes = ()
         self._gone.clear()
         self._lock = threading.Lock()
-        self._ahead = None
+        self._ahead = {}
+        self._catching_up = False
         self.unhook()
 
     def __bool__(self) -> bool:
@@ -108,12 +115,19 @@ class Listeners:
 
         If the view that tells it is lost half-way, the next one begins where this one began.
         """
-        if self._ahead is None:
-            self._ahead = {}
+        self._catching_up = True
 
-    def caught_up(self) -> None:
-        """All that was missed is told, or means nothing any more."""
-        self._ahead = None
+    def caught_up(self, until: Mapping[int, int] | None = None) -> None:
+        """All that was missed before these offsets is told (None: it means nothing any more).
+
+        What a view that was lost half-way had told beyond them, the one that tells from here on may tell again; the listeners do not.
+        """
+        self._catching_up = False
+        if until is None:
+            self._ahead = {}
+        elif self._ahead:
+            # Of a copy, for the view may be telling already.
+            self._ahead = {subject: at for subject, at in dict(self._ahead).items() if at.offset >= until.get(at.partition, NOWHERE)}
 
     def watched(self, subjects: Iterable[str]) -> set[str]:
         """Those of these ids that somebody listens to."""
@@ -126,12 +140,14 @@ class Listeners:
 
     def tell(self, change: Change) -> None:
         """Tell those who listen."""
-        ahead = self._ahead
-        if ahead is not None:
-            offset = change.fact.position.offset
-            if offset <= ahead.get(change.subject, -1):
+        if self._catching_up or self._ahead:
+            at, told = change.fact.position, self._ahead.get(change.subject)
+            if told is not None and at <= told:
                 return
-            ahead[change.subject] = offset
+            if self._catching_up:
+                self._ahead[change.subject] = at
+            elif told is not None:
+                self._ahead.pop(change.subject, None)
         for listener in self._by_subject.get(change.subject, ()):
             _tell(listener, change)
         if self.of_revokes and isinstance(change.fact.event, TaskRevokeRequested):

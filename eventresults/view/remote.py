@@ -180,11 +180,10 @@ class RemoteView:
     def _send(self, message: Message) -> None:
         if self.lost is not None:
             raise self._unavailable()
+        self._unsent.append(message)
         try:
-            with self._sending:
-                if self._unsent:
-                    self._send_unsent()
-                self._channel.send(protocol.encode(message))
+            with self._sending:  # whoever has it sends what the others wait to send, at once
+                self._send_unsent()
         except (Gone, Silent) as error:
             self._give_up(error)
             raise self._unavailable() from None
@@ -195,6 +194,7 @@ class RemoteView:
             self.lost = f"it was silent for {protocol.SILENCE_SECONDS:g} s" if self.silent else str(error)
 
     def _send_unsent(self) -> None:
+        frames: list[bytes] = []
         while self._unsent:
             message = self._unsent.popleft()
             if isinstance(message, Watch) and message.after is None:
@@ -208,7 +208,9 @@ class RemoteView:
                     ids = ids + more.ids
                     self._unsent.popleft()
                 message = Watch(0, ids, None)
-            self._channel.send(protocol.encode(message))
+            frames.append(protocol.encode(message))
+        if frames:
+            self._channel.send(*frames)
 
     def _watch_all(self, after: Mapping[int, int] | None) -> None:
         """Watch everything that is listened to, telling first what history holds after this vector."""

@@ -63,12 +63,13 @@ class WebSocketChannel:
                 raise Gone(str(error)) from None
             raise
 
-    def send(self, message: bytes) -> None:
+    def send(self, *messages: bytes) -> None:
         """See `Channel.send`."""
         try:
             with self._sending:
                 with self._framing:
-                    self._protocol.send_binary(message)
+                    for message in messages:
+                        self._protocol.send_binary(message)
                     data = b"".join(self._protocol.data_to_send())
                 self._socket.sendall(data)
         except (OSError, WebSocketException) as error:

@@ -120,16 +120,17 @@ class Wire:
                 raise Gone("cut")
         return frame
 
-    def send(self, message: bytes) -> None:
+    def send(self, *messages: bytes) -> None:
         """Of either end: the loop's thread is the session's."""
-        if threading.current_thread().name == "test-loop":
-            self.frames.append(message)
-            self._unread += len(message)
-            self._frames.put(message)
-        elif self.closed:
-            raise Gone("closed")
-        else:
-            self.loop.call_soon_threadsafe(self.session.received, message)
+        for message in messages:
+            if threading.current_thread().name == "test-loop":
+                self.frames.append(message)
+                self._unread += len(message)
+                self._frames.put(message)
+            elif self.closed:
+                raise Gone("closed")
+            else:
+                self.loop.call_soon_threadsafe(self.session.received, message)
 
     def end(self) -> None:
         self.closed = True
