@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from time import monotonic, sleep
+from typing import Any, Final
 
 from eventresults.bootstrap import view_folder
 from eventresults.config import Settings
-from eventresults.errors import ConfigError, ViewError
+from eventresults.errors import Closed, ConfigError, ViewError, ViewUnavailable
 from eventresults.projector import Observer, unobserved
-from eventresults.service.host import Owned
+from eventresults.service.host import Joined, Owned
 from eventresults.service.local import LocalView
 from eventresults.service.owner import Owner
 from eventresults.service.session import Served
@@ -20,6 +22,9 @@ from eventresults.service.web.logs import structured_logs
 from eventresults.service.web.run import Service, Source, Terms
 from eventresults.service.web.sessions import Sessions
 from eventresults.tracker import Tracker, connect
+
+#: How long the process that owns the view may take to let a service have it.
+TAKE_SECONDS: Final = 5.0
 
 
 def run(terms: Terms, *, url: str | None, view: str | None, level: str) -> None:
@@ -36,7 +41,7 @@ def run(terms: Terms, *, url: str | None, view: str | None, level: str) -> None:
                         setting="view",
                         source=tracker.settings.sources["view"],
                     )
-                assert here.owner  # what cannot be opened is an error now, and not one for every reader
+                _take(here)  # what cannot be opened is an error now, and not one for every reader
                 holding = Holding(tracker, here)
                 try:
                     service.run(holding.source, os.environ)
@@ -44,6 +49,17 @@ def run(terms: Terms, *, url: str | None, view: str | None, level: str) -> None:
                     holding.close()
         finally:
             service.close()
+
+
+def _take(view: LocalView) -> None:
+    """Own the view: a process that owns it for its own readers' sake lets a service have it. Raises `ViewLocked` when it does not."""
+    deadline = monotonic() + TAKE_SECONDS
+    while isinstance(held := view.held, Joined) and monotonic() < deadline:
+        with suppress(ViewUnavailable, Closed):  # it went by itself
+            held.ask("yield", {}, TAKE_SECONDS)
+        while not held.lost and monotonic() < deadline:
+            sleep(0.005)
+    view.owner.stays = True
 
 
 class Holding:
@@ -75,6 +91,7 @@ class Holding:
         held = self._view.held
         if not isinstance(held, Owned):
             return None
+        held.owner.stays = True
         held.owner.observer = self._observer
         return held
 

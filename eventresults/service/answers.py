@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 def answer(owner: Owner | Member, what: str, arguments: Mapping[str, Any], timeout: float, *, doorway: Doorway | None = None) -> Any:
     """`stats`: where the view is, which generation, and of each partition: position, end of the log, lag, bytes and counts.
 
+    `yield`: the owner lets the process that asks have the view, see `Owner.yield_to_another`.
+
     `checkpoint`: a new folder in `into`, which is one of this host, with a checkpoint of each shard: see `checkpoint_view`.
 
     Raises `ViewError` for what is not known, and what the log and the stores raise.
     """
     if what == "stats":
         return _stats(owner, timeout, doorway)
+    if what == "yield" and isinstance(owner, Owner):
+        return owner.yield_to_another()
     if what == "checkpoint":
         return _checkpoint(owner, Path(arguments["into"]))
     raise ViewError(f"The owner of the view cannot answer {what!r}: run the same version of eventresults.", reason="unknown question")

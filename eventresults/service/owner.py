@@ -7,12 +7,13 @@ A thread then projects. What holds it up (an unreachable log, a full disk) is to
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping
-from time import monotonic
+from time import monotonic, sleep
 from typing import NamedTuple
 
-from eventresults.errors import Closed, EventResultsError, LogError, TopicMisconfigured, ViewError, ViewStale
+from eventresults.errors import Closed, EventResultsError, LogError, TopicMisconfigured, ViewError, ViewLocked, ViewStale
 from eventresults.log.base import Log, LogInfo
 from eventresults.projector import Lifetimes, Observer, Projector, replay, unobserved
 from eventresults.service.leaving import close_at_exit
@@ -32,6 +33,8 @@ BACKOFF_SECONDS = (0.05, 5.0)
 #: A trouble that stays the same is logged again after so many seconds.
 REPEAT_SECONDS = 60.0
 JOIN_SECONDS = 4.0
+#: How long an owner that yields leaves the view to the process that asked for it.
+YIELD_SECONDS = 0.5
 
 
 class Overtaken(Exception):
@@ -80,6 +83,9 @@ class Owner:
         self._forget_exit: Callable[[], None] = lambda: None
         #: Whether another process took this one's place; set before the view is closed.
         self.resigned = False
+        #: Whether it keeps the view, whoever asks for it: a service's owner.
+        self.stays = False
+        self._yielding = False
         #: Called once on the projector's thread, after this owner resigned and released everything.
         self.on_resign: Callable[[], None] = lambda: None
         #: Called after another generation of this owner's own took the place of the one before.
@@ -138,7 +144,9 @@ class Owner:
 
     @property
     def overtaken(self) -> bool:
-        """Whether a higher generation is in use: another process owns the view, and this one must not touch it any more."""
+        """Whether another process owns the view (a higher generation is in use), or is to: this one must not touch it any more."""
+        if self._yielding:
+            return True
         current = self.place.current()
         return current is not None and current > self._build.number
 
@@ -151,6 +159,17 @@ class Owner:
     def heads(self) -> dict[int, Head]:
         """Where each shard stands, as of the last commit."""
         return dict(self._heads)
+
+    def yield_to_another(self) -> None:
+        """Let the process that asks for it have the view; returns at once. Raises `ViewLocked` when this one stays."""
+        if self.stays:
+            raise ViewLocked(
+                f"A service (pid {os.getpid()}) serves the view at {self.place.name} already: end it first, or name another folder.",
+                path=self.place.name,
+                pid=os.getpid(),
+            )
+        self._yielding = True
+        self._wake()
 
     def check(self) -> bool:
         """Whether this owner is still the one, as far as can be seen at once; if not, it is about to resign."""
@@ -248,9 +267,12 @@ class Owner:
 
     def _resign(self) -> None:
         """Another process took over while this one was silent: let go of everything, without harm to what is its own now."""
-        logger.warning(
-            "the view at %s has another owner now (generation %s): this process reads there", self.place.name, self.place.current()
-        )
+        if self._yielding:
+            logger.info("the view at %s goes to the process that asked for it", self.place.name)
+        else:
+            logger.warning(
+                "the view at %s has another owner now (generation %s): this process reads there", self.place.name, self.place.current()
+            )
         self.resigned = True
         self._stop.set()
         self._forget_exit()
@@ -261,6 +283,8 @@ class Owner:
             logger.warning("a shard of the view could not be closed: %s", error)
         self._build.close()
         tidy(self.place)
+        if self._yielding:
+            sleep(YIELD_SECONDS)  # or this process's own readers might take it again
         self.on_resign()
 
     def _doubtful(self) -> bool:

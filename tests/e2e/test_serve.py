@@ -207,11 +207,30 @@ def test_a_port_that_is_taken_is_78(serve, environment):
     assert "--port" in done.stderr
 
 
-def test_a_view_that_another_process_owns_is_69(serve, environment):
+def test_a_view_that_another_service_serves_is_69(serve, environment):
     serve()
     done = run(environment, "serve", "--port", "0")
     assert done.returncode == 69
-    assert "Another process" in done.stderr
+    assert "A service (pid" in done.stderr
+
+
+def test_a_process_that_owns_the_view_lets_a_service_have_it_and_reads_on(serve, environment):
+    with eventresults.connect(environment["EVENTRESULTS_URL"]) as tracker:
+        # given: this process owns it, and waits for something
+        fired = []
+        tracker.recorder().sent("t-yield")
+        assert tracker.read("t-yield") is not None
+        tracker.AsyncResult("t-yield").then(lambda result: fired.append(result.result))
+        assert tracker.view_stats()["pid"] == os.getpid()
+
+        # when
+        served = serve()
+
+        # then
+        assert tracker.view_stats()["pid"] == served.process.pid
+        tracker.recorder().succeeded("t-yield", result=7).result(10)
+        assert tracker.AsyncResult("t-yield").get(timeout=10) == 7
+        until(lambda: fired == [7])
 
 
 def test_a_service_cannot_serve_another_service(environment):
