@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 #: Questions of one connection that may wait for an answer.
 OPEN_QUESTIONS: Final = 10_000
+#: Ids that one connection may watch.
+WATCHED_IDS: Final = 1_000_000
 #: Ids that are looked up on the loop's thread, which has others to serve; more go to the pool.
 AT_ONCE: Final = 64
 #: Bytes of rows in one answer, and of changes in one message: both may be one row more.
@@ -215,6 +217,10 @@ class Session:
 
     def _watch(self, said: protocol.Watch) -> None:
         ids = [one for one in dict.fromkeys(said.ids) if one not in self._watched]
+        if len(self._watched) + len(ids) > WATCHED_IDS:
+            logger.warning("a connection is ended that would watch more than %d ids: watch fewer, or by several processes", WATCHED_IDS)
+            self._out.close()
+            return
         listeners = self._served.view.listeners
         if said.after is None:
             self._watched.update(dict.fromkeys(ids, self._feed))
@@ -231,6 +237,7 @@ class Session:
         """On a thread of the pool: tell what history holds, then let through what came meanwhile."""
         served = self._served
         try:
+            shards = served.view.shards
             missing = self._not_filled(after)
             if missing:
                 to_loop(self.loop, self._catch_up_once_filled, missing, (call, ids, after, gate, feed))
@@ -239,6 +246,8 @@ class Session:
             for change in replay(served.view, served.log, ids, after, positions, served.lifetimes):
                 if not feed.from_history(change):
                     return
+            if any(served.view.shards.get(partition) is not shards.get(partition) for partition in after):
+                raise _replaced()  # what took their place may not hold that history yet
         except Exception as error:  # noqa: BLE001 - the reader connects again, and asks again from where it is
             logger.warning("the history of what another process watches could not be told: %s", error)
             to_loop(self.loop, self._drop)
@@ -319,6 +328,10 @@ class Session:
             large = ViewError(f"the answer takes {len(frame):,} bytes, over {protocol.MAX_FRAME_BYTES:,}: ask for less at once.")
             frame = protocol.encode(protocol.failed(message.call, large))
         self._out.send(frame)
+
+
+def _replaced() -> ViewStale:
+    return ViewStale("The view was replaced while its history was told: connect again, and ask again.", reason="replaced meanwhile")
 
 
 def _rows(found: Sequence[TaskMeta | None]) -> list[bytes | None]:

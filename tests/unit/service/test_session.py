@@ -367,3 +367,20 @@ def test_an_owner_of_another_version_is_refused_with_what_to_do(running):
     # when / then
     with pytest.raises(ViewUnavailable, match="run the same version"):
         RemoteView(wire, Listeners(), name="test")
+
+
+def test_who_would_watch_too_much_is_left_with_one_line_in_the_log(running, monkeypatch, caplog):
+    # given
+    monkeypatch.setattr(sessions, "WATCHED_IDS", 3)
+    wire = Wire(Shown(), *running)
+    closed = threading.Event()
+    wire.close = closed.set
+
+    # when
+    for ids in (["a", "b"], ["a", "b", "c"], ["d"]):
+        wire.do(wire.session.received, protocol.encode(protocol.Watch(0, ids, None)))
+
+    # then
+    assert closed.is_set()
+    assert wire.session.watched == 3
+    assert [line.levelname for line in caplog.records] == ["WARNING"]
