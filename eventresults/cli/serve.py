@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import signal
 import socket
 import ssl
 from pathlib import Path
@@ -99,6 +100,8 @@ def serve(
 
     Logs go to stderr: JSON lines, or readable ones on a terminal. A second signal ends it at once.
     """
+    # Until the server has taken over: the first process of a container would else not hear of it while the view is opened.
+    signal.signal(signal.SIGTERM, _end)
     from eventresults.cli import serving  # noqa: PLC0415 - brings the server's libraries
     from eventresults.service.web.limits import Limits  # noqa: PLC0415
     from eventresults.service.web.run import Terms  # noqa: PLC0415
@@ -127,6 +130,10 @@ def serve(
         group=group, instance_id=instance_id or socket.gethostname(), advertise=advertise, snapshots=snapshots
     )
     serving_group.run(terms, membering, settings, level=level)
+
+
+def _end(*_: object) -> None:
+    raise SystemExit(0)
 
 
 def healthcheck(

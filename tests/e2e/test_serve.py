@@ -199,6 +199,24 @@ def test_a_public_address_with_a_token_asks_for_it_and_never_logs_it(serve):
     assert any(line.get("status") == 401 for line in served.lines)
 
 
+def test_a_signal_ends_it_while_it_still_waits_for_its_log(environment, tmp_path):
+    # given: a log that does not answer
+    with socket.create_server(("127.0.0.1", 0)) as silent, (tmp_path / "log").open("wb") as log:
+        url = f"kafka://127.0.0.1:{silent.getsockname()[1]}/t?connect_timeout=60s&client=kafka-python"
+        process = subprocess.Popen([*COMMAND, "serve", "--port", "0", "--url", url], env=environment, stderr=log)
+        try:
+            silent.settimeout(DEADLINE)
+            silent.accept()[0].close()  # it has begun to ask
+
+            # when
+            process.terminate()
+
+            # then
+            assert process.wait(DEADLINE) == 0
+        finally:
+            process.kill()
+
+
 def test_a_port_that_is_taken_is_78(serve, environment):
     served = serve()
     environment = {**environment, "EVENTRESULTS_URL": "memory://"}
