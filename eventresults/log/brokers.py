@@ -128,7 +128,6 @@ TOO_LARGE = frozenset({10, 18})
 NO_TOPIC = frozenset({3, 17, 100, 103})
 REFUSED = frozenset({29, 30, 31, 33, 34, 53, 58})
 OUT_OF_RANGE = 1
-NO_COORDINATOR = frozenset({14, 15, 16})  # of a group, for now
 _NOT_ENOUGH_REPLICAS = 19
 _INVALID = frozenset({2, 32, 43, 44, 76, 87})
 

@@ -497,6 +497,34 @@ def test_a_forked_child_is_no_member_and_leaves_the_parents_place_alone(stage: S
     assert (done.stdout.split(), done.returncode) == (["4", "child", "7", "4"], 0), done.stderr
 
 
+def test_a_group_that_has_no_time_to_answer_is_an_error_of_ours_and_nothing_worse(stage: Stage, client: str) -> None:
+    """librdkafka ends the process when such a question runs out of time."""
+    log = CLIENTS[client]
+    script = f"""
+        from {log.__module__} import {log.__name__} as Log
+        from eventresults.errors import LogError
+        log = Log({stage.kafka.bootstrap!r}, {stage.topic!r})
+        failed = 0
+        for number in range(200):
+            try:
+                log.owners({stage.group!r}, (1 + number % 40) / 1000)
+            except LogError:
+                failed += 1
+        assert failed
+        log.close()
+    """
+    stage.member("kafka-python", "member")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)],
+        cwd=_REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 # ── how the tests do it ──────────────────────────────────────────────────────────────────────────────────────────────
 
 

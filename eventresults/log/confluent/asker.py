@@ -9,13 +9,13 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, ConsumerGroupState, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type: ignore[attr-defined]
 
 from eventresults.domain.position import Position
 from eventresults.errors import Closed, LogError
 from eventresults.log.base import Record
-from eventresults.log.brokers import NO_COORDINATOR, BrokerSettings, refused, unreachable
+from eventresults.log.brokers import BrokerSettings, refused, unreachable
 from eventresults.log.confluent.config import connection_config, probe_config
 from eventresults.log.confluent.meaning import END, MISSING, OUTSIDE, REFUSALS, meaning
 from eventresults.log.forked import leave_to_parent
@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 _EARLIEST, _LATEST = -2, -1
 _PROPAGATION = 1.0
+_PATIENCE = 0.5
 
 
 class ConfluentAsker:
@@ -102,14 +103,9 @@ class ConfluentAsker:
 
     def holdings(self, group_id: str, timeout: float) -> list[Holding]:
         """See `Asker.holdings`."""
-        group = self._group(group_id, timeout)
-        if group.state != ConsumerGroupState.STABLE:
-            return []
-        return [
-            Holding(member.client_id, each.topic, (each.partition,))
-            for member in group.members
-            for each in (member.assignment.topic_partitions if member.assignment else ())
-        ]
+        from eventresults.log.kafka.groups import holdings  # noqa: PLC0415 - the other library is only needed here
+
+        return holdings(self._settings, group_id, timeout)
 
     def leave_to_parent(self) -> None:
         """See `Asker.leave_to_parent`."""
@@ -125,20 +121,6 @@ class ConfluentAsker:
             return self._admin.describe_topics(TopicCollection([name]), request_timeout=timeout)[name].result(timeout + 0.5)
         except (KafkaException, TimeoutError) as error:
             raise self._explained(error, timeout) from error
-
-    def _group(self, group_id: str, timeout: float) -> Any:
-        # A client of this library that has asked for a group once finds it no more when its coordinator was started anew.
-        admin = AdminClient(self._config, logger=logger)
-        deadline = time.monotonic() + timeout
-        while True:
-            left = max(0.001, deadline - time.monotonic())
-            try:
-                return admin.describe_consumer_groups([group_id], request_timeout=left)[group_id].result(left + 0.5)
-            except (KafkaException, TimeoutError) as error:
-                loading = isinstance(error, KafkaException) and error.args[0].code() in NO_COORDINATOR
-                if not loading or time.monotonic() >= deadline:
-                    raise self._explained(error, timeout) from error
-            time.sleep(0.05)
 
     def _explained(self, error: Exception, timeout: float) -> LogError:
         if isinstance(error, KafkaException):
@@ -172,10 +154,12 @@ class ConfluentAsker:
         began = time.monotonic()
         deadline = began + timeout
         wanted = [TopicPartition(self._settings.topic, number, which) for number in partitions]
+        # The library goes on asking a leader that died, until its time is up: look for another one before that.
+        patience = _PATIENCE
         while True:
             left = max(0.001, deadline - time.monotonic())
             try:
-                found = self._consumer.offsets_for_times(wanted, timeout=left)
+                found = self._consumer.offsets_for_times(wanted, timeout=min(left, patience))
                 failures = [each.error for each in found if each.error is not None]
             except KafkaException as error:
                 failures = [error.args[0]]
@@ -188,6 +172,7 @@ class ConfluentAsker:
             final = code in REFUSALS or (code in MISSING and time.monotonic() >= began + _PROPAGATION)
             if final or time.monotonic() >= deadline:
                 raise meaning(self._settings, failures[0], timeout)
+            patience *= 2
             self._renew(min(1.0, left))
 
     def _renew(self, timeout: float) -> None:

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from kafka import TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import RetriableError, TopicAlreadyExistsError, for_code
+from kafka.errors import TopicAlreadyExistsError
 
 from eventresults.domain.position import Position
 from eventresults.log.base import Record
 from eventresults.log.brokers import NO_TOPIC, REFUSED, BrokerSettings, missing, refused, unreachable
 from eventresults.log.forked import leave_to_parent
-from eventresults.log.kafka.clients import make_admin, make_consumer, meaning
+from eventresults.log.kafka.clients import make_consumer, meaning
 from eventresults.log.kafka.config import probe_config
+from eventresults.log.kafka.groups import administer, holdings
 from eventresults.log.membership import Holding
 from eventresults.log.topic import TopicDescription
 
 T = TypeVar("T")
 
 _SLICE = 0.1
-_ERROR = re.compile(r"\[Error (-?\d+)\]")
 
 
 class KafkaAsker:
@@ -48,7 +47,7 @@ class KafkaAsker:
             replication = min(len(each["replica_nodes"]) for each in topic["partitions"])
             return TopicDescription(self._settings.topic, str(topic["topic_id"]), len(topic["partitions"]), replication, config)
 
-        return self._administer(ask, timeout)
+        return administer(self._settings, ask, timeout)
 
     def create(self, partitions: int, replication: int, config: Mapping[str, str], timeout: float) -> None:
         """See `Asker.create`."""
@@ -59,7 +58,7 @@ class KafkaAsker:
                 admin.create_topics({self._settings.topic: topic}, timeout_ms=int(timeout * 1000))
             admin.wait_for_topics([self._settings.topic], timeout_ms=int(timeout * 1000))
 
-        self._administer(ask, timeout)
+        administer(self._settings, ask, timeout)
 
     def topic_id(self, timeout: float) -> str:
         """See `Asker.topic_id`."""
@@ -105,21 +104,7 @@ class KafkaAsker:
 
     def holdings(self, group_id: str, timeout: float) -> list[Holding]:
         """See `Asker.holdings`."""
-
-        def ask(admin: Any) -> list[Holding]:
-            group = admin.describe_groups([group_id])[group_id]
-            error = _ERROR.match(group["error"] or "")
-            if error is not None and group["group_state"] != "Dead":
-                raise for_code(int(error[1]))(group_id)
-            if group["group_state"] != "Stable" or group["protocol_type"] != "consumer":
-                return []
-            return [
-                Holding(member["client_id"], topic["topic"], tuple(topic["partitions"]))
-                for member in group["members"]
-                for topic in (member["member_assignment"] or {}).get("assigned_partitions", ())
-            ]
-
-        return self._administer(ask, timeout)
+        return holdings(self._settings, group_id, timeout)
 
     def leave_to_parent(self) -> None:
         """See `Asker.leave_to_parent`."""
@@ -142,14 +127,3 @@ class KafkaAsker:
                     if time.monotonic() >= deadline:
                         raise unreachable(self._settings, timeout, f"no leader of {error}") from error
                 time.sleep(0.02)
-
-    def _administer(self, ask: Callable[[Any], T], timeout: float) -> T:
-        deadline = time.monotonic() + timeout
-        with meaning(self._settings, timeout), closing(make_admin(self._settings, timeout)) as admin:
-            while True:
-                try:
-                    return ask(admin)
-                except RetriableError:
-                    if time.monotonic() >= deadline:
-                        raise
-                time.sleep(0.05)

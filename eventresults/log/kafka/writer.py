@@ -39,7 +39,7 @@ class KafkaWriter(BrokerWriter):
             sent = producer.send(self._settings.topic, value, key=key, partition=self._log.partition_for(key))
         except (KafkaError, ValueError) as error:
             raise self._failure(error, key, len(value)) from error
-        sent.add_callback(partial(self._acknowledged, future))
+        sent.add_callback(partial(self._acknowledged, future, value))
         sent.add_errback(partial(self._failed, future, len(value)))
 
     def _shut(self, producer: Any, timeout: float) -> None:
@@ -64,7 +64,11 @@ class KafkaWriter(BrokerWriter):
             atexit.unregister(self._producer._cleanup)  # noqa: SLF001
         super().after_fork_in_child()
 
-    def _acknowledged(self, future: Append, sent: Any) -> None:
+    def _acknowledged(self, future: Append, value: bytes, sent: Any) -> None:
+        if sent.offset < 0:
+            # A repeated batch whose acknowledgement was lost with its broker: the log has it, and that is all we are told.
+            self._placing.find(future, sent.partition, value)
+            return
         settle(future, Position(sent.partition, sent.offset))
         self._in_flight.leave([future])
 
