@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, cast
 from pydantic import SecretStr
 
 from eventresults.config import Settings
+from eventresults.config.handover import hand_over
 from eventresults.errors import ConfigError
 from eventresults.log.base import Log
 from eventresults.log.membership import GroupLog
 from eventresults.log.own import OwnWrites
 from eventresults.projector import Lifetimes
 from eventresults.recorder import Appender, OutboxAppender
+from eventresults.service.heir import HeirProcess
 from eventresults.service.local import LocalView
 from eventresults.service.places import FolderPlace, MemoryPlace, Place
 from eventresults.service.pointed import PointedView
@@ -191,7 +193,16 @@ def make_view(settings: Settings, log: Log, own: OwnWrites, place: Place) -> Poi
         read_timeout=settings.read_timeout,
         connect_timeout=settings.connect_timeout,
         may_own=settings.own == "auto",
+        heir=make_heir(settings),
     )
+
+
+def make_heir(settings: Settings) -> HeirProcess | None:
+    """What can own the view for forks of an owner, when nobody else does; None where no other process can, or none is to be started."""
+    if settings.own == "never" or settings.log.scheme == "memory":
+        return None
+    folder = view_folder(settings).absolute()
+    return HeirProcess(folder, module="eventresults.cli.heir", handed=hand_over(settings, view=folder))
 
 
 def kafka_client(settings: Settings) -> str:

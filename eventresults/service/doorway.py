@@ -6,8 +6,9 @@ import asyncio
 import logging
 import os
 import socket
+import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -87,11 +88,12 @@ class Doorway:
 
     def _numbers(self) -> list[int]:
         """Those that are open: each forgets its number before that is closed, so none of them means another file by now."""
-        numbers = [connection.number for connection in self._connections]
+        numbers = {connection.number for connection in self._connections}
+        numbers.update(_accepted_at(self.path))  # the loop may not have come to tell of it yet
         for end in (self._listening, *(getattr(self._loop, name, None) for name in ("_selector", "_ssock", "_csock"))):
             if end is not None:
                 with suppress(ValueError):  # a closed selector has none
-                    numbers.append(end.fileno())
+                    numbers.add(end.fileno())
         return [number for number in numbers if number >= 0]
 
     # The loop's thread
@@ -264,3 +266,20 @@ def _bind(path: Path) -> socket.socket:
             f"Cannot listen at {path} for other processes: {error}. Set XDG_RUNTIME_DIR to a short path.", path=str(path)
         ) from error
     return listening
+
+
+def _accepted_at(path: Path) -> Iterator[int]:
+    """The numbers of this process's sockets that were connected to at this path."""
+    for entry in Path("/dev/fd").iterdir():
+        number = int(entry.name)
+        try:
+            if not stat.S_ISSOCK(os.fstat(number).st_mode):
+                continue
+            end = socket.socket(fileno=number)
+        except OSError:  # what the folder was listed by
+            continue
+        try:
+            if end.family == socket.AF_UNIX and end.getsockname() == str(path):
+                yield number
+        finally:
+            end.detach()

@@ -7,8 +7,6 @@ soon. Does nobody answer there? Then the owner is stopped, and the next generati
 from __future__ import annotations
 
 import logging
-import os
-import sys
 from collections.abc import Callable, Mapping
 from time import monotonic, sleep, time
 from typing import Any, Final
@@ -22,11 +20,13 @@ from eventresults.reading import FreshReader, RemoteReader
 from eventresults.service.answers import answer
 from eventresults.service.doorway import Doorway
 from eventresults.service.endpoint import check_folder, endpoint
+from eventresults.service.heir import Heir
 from eventresults.service.leaving import end_without_destructors
 from eventresults.service.owner import Owner, Told
 from eventresults.service.places import FolderPlace, Place
 from eventresults.service.pointed import Held
 from eventresults.service.session import LONGEST, Served
+from eventresults.service.unfit import RocksThreads, unfit
 from eventresults.view.channel import Channel, Gone, Silent, UnixChannel
 from eventresults.view.listeners import Listeners
 from eventresults.view.remote import RemoteView
@@ -35,13 +35,17 @@ logger = logging.getLogger(__name__)
 
 #: Between two looks for an owner who is about to be there.
 PAUSE_SECONDS: Final = (0.005, 0.1)
+#: How long one that may own is given to come first, before an heir is sent.
+GRACE_SECONDS: Final = 0.05
+#: How long an heir is given to succeed a silent owner, before that one is asked again.
+SUCCESSION_SECONDS: Final = 3.0
 
 
 class HostFinder:
     """Finds the view of one host: this process's own, or that of the process which owns it.
 
-    With `may_own=False` (`own="never"`), and in a process patched by gevent or eventlet, never this process's own. `clock` gives
-    milliseconds since the epoch.
+    With `may_own=False` (`own="never"`), in a process patched by gevent or eventlet, and in one forked from an owner, never this process's
+    own; the latter two send an `heir` when nobody owns it. `clock` gives milliseconds since the epoch.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class HostFinder:
         lifetimes: Lifetimes,
         read_timeout: float,
         may_own: bool = True,
+        heir: Heir | None = None,
         clock: Callable[[], int] = lambda: int(time() * 1000),
     ) -> None:
         self._log = log
@@ -61,6 +66,7 @@ class HostFinder:
         self._lifetimes = lifetimes
         self._read_timeout = read_timeout
         self._may_own = may_own
+        self._heir = heir if may_own and isinstance(place, FolderPlace) else None
         self._clock = clock
         self._given_up = False
 
@@ -69,15 +75,25 @@ class HostFinder:
         """See `Finder.name`."""
         return self._place.name
 
-    def find(  # noqa: C901 - one look after another, in order
-        self, listeners: Listeners, *, after: Told | None, lost: Held | None, deadline: float, on_lost: Callable[[Held], None]
+    def find(  # noqa: C901, PLR0912 - one look after another, in order
+        self,
+        listeners: Listeners,
+        *,
+        after: Told | None,
+        lost: Held | None,
+        deadline: float,
+        on_lost: Callable[[Held], None],
+        silent: int | None = None,
     ) -> Owned | Joined:
-        """See `Finder.find`."""
+        """See `Finder.find`. `silent` is a generation whose owner is known not to answer."""
         place = self._place
         if isinstance(place, FolderPlace):
             check_folder()  # before anything is opened that nobody could be served from
-        silent = lost.silent if isinstance(lost, Joined) else None
+        if isinstance(lost, Joined):
+            silent = lost.silent
         pause, longest = PAUSE_SECONDS
+        patience = monotonic() + GRACE_SECONDS
+        ask_again = 0.0 if silent is None or self._heir is None else monotonic() + SUCCESSION_SECONDS
         while not self._given_up:
             locked = self._no_owning()
             may_own = locked is None
@@ -90,11 +106,11 @@ class HostFinder:
                 raise locked
             generation = place.current()
             # Who may not own asks an owner that was silent again: it may have been woken.
-            if generation is not None and not (may_own and silent == generation):
+            if generation is not None and not (silent == generation and (may_own or monotonic() < ask_again)):
                 try:
                     return self._join(generation, listeners, after, on_lost)
                 except Gone:
-                    pass  # not there yet, or not any more
+                    silent = None  # not there yet, or not any more
                 except Silent:
                     silent = generation
             if may_own and generation is not None and silent == generation:
@@ -102,7 +118,12 @@ class HostFinder:
                     return self._take(listeners, after, deadline, on_lost, silent=True)
                 except ViewLocked as error:
                     locked = error  # another process is about to
-            if monotonic() + pause >= deadline:
+            ends = monotonic() + pause >= deadline
+            if not may_own and self._heir is not None and (ends or monotonic() >= patience):
+                if generation is not None and silent == generation and monotonic() >= ask_again:
+                    ask_again = monotonic() + SUCCESSION_SECONDS
+                locked = self._send(self._heir, generation if silent == generation else None) or locked
+            if ends:
                 raise self._nobody(locked)
             sleep(pause)
             pause = min(pause * 1.5, longest)
@@ -113,7 +134,7 @@ class HostFinder:
         self._given_up = True
 
     def _take(self, listeners: Listeners, after: Told | None, deadline: float, on_lost: Callable[[Held], None], *, silent: bool) -> Owned:
-        _Rocks.opened = _Rocks.opened or isinstance(self._place, FolderPlace)
+        RocksThreads.opened = RocksThreads.opened or isinstance(self._place, FolderPlace)
         owner = Owner.open(
             self._log,
             self._place,
@@ -129,7 +150,7 @@ class HostFinder:
         except BaseException:
             owner.close()
             raise
-        listeners.caught_up()
+        listeners.caught_up(owner.view.told)
         return owned
 
     def _join(self, generation: int, listeners: Listeners, after: Told | None, on_lost: Callable[[Held], None]) -> Joined:
@@ -138,10 +159,10 @@ class HostFinder:
 
     def _no_owning(self) -> ViewLocked | None:
         """Why this process may not own the view, if it may not."""
-        unfit = _unfit(on_disk=isinstance(self._place, FolderPlace))
-        if self._may_own and unfit is None:
+        incapable = unfit(on_disk=isinstance(self._place, FolderPlace))
+        if self._may_own and incapable is None:
             return None
-        why = unfit or "own='never' forbids this process to open it"
+        why = incapable or "own='never' forbids this process to open it"
         return ViewLocked(
             f"Nobody serves the view at {self._place.name} and {why}: start a process that may (`eventresults serve`), "
             "or leave `own` at 'auto'.",
@@ -149,8 +170,33 @@ class HostFinder:
             pid=None,
         )
 
+    def _send(self, heir: Heir, silent: int | None) -> ViewLocked | None:
+        """Have another process own the view, if nobody does; who does, else."""
+        locked: ViewLocked | None = None
+
+        def needed() -> bool:
+            nonlocal locked
+            if silent is not None:
+                return self._place.current() == silent
+            try:
+                self._place.open().close()
+            except ViewLocked as error:
+                locked = error
+            return locked is None
+
+        heir.send(silent=silent, needed=needed)
+        return locked
+
     def _nobody(self, locked: ViewLocked) -> ViewError:
         pid = getattr(locked, "pid", None)
+        if pid is None and self._heir is not None and unfit(on_disk=True) is not None:
+            why = self._heir.why
+            return ViewStale(
+                f"Nobody serves the view at {self._place.name}, and this process may not own it. Another was started for that: {why}. Wait "
+                "longer (timeout, connect_timeout), or start a process that may own it (`eventresults serve`).",
+                reason=f"nobody owns it: {why}",
+                path=self._place.name,
+            )
         if pid is None:
             return locked
         return ViewStale(
@@ -285,41 +331,3 @@ class Joined:
         """See `Held.leave_to_parent`."""
         self._view.leave_to_parent()
         leave_to_parent(self)
-
-
-class _Rocks:
-    """Whether RocksDB's threads were started in this process, or in one that it was forked from: it never starts them anew."""
-
-    opened = False
-    inherited = False
-
-    @classmethod
-    def in_forked_child(cls) -> None:
-        """What the parent did."""
-        cls.inherited = cls.inherited or cls.opened
-
-
-os.register_at_fork(after_in_child=_Rocks.in_forked_child)
-
-
-def _unfit(*, on_disk: bool) -> str | None:
-    """Why a view cannot be owned in this process, whatever is asked for, if it cannot."""
-    patched = _patched()
-    if patched is not None:
-        return f"a process patched by {patched} cannot own one"
-    if on_disk and _Rocks.inherited:
-        return "a process forked from one that had a view open cannot own one"
-    return None
-
-
-def _patched() -> str | None:
-    """What has replaced Python's threads in this process, if anything has: a projector would never get its turn."""
-    for name in ("gevent", "eventlet"):
-        module = sys.modules.get(name)
-        if module is None:
-            continue
-        patcher = sys.modules.get(f"{name}.monkey") or sys.modules.get(f"{name}.patcher")
-        patched = getattr(patcher, "is_module_patched", None) or getattr(patcher, "is_monkey_patched", None)
-        if patched is not None and (patched("threading") or patched("thread")):
-            return name
-    return None

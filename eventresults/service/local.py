@@ -9,6 +9,7 @@ from eventresults.errors import ViewLocked
 from eventresults.log.base import Log
 from eventresults.log.own import OwnWrites
 from eventresults.projector import Lifetimes
+from eventresults.service.heir import Heir
 from eventresults.service.host import HostFinder, Joined, Owned
 from eventresults.service.owner import Owner
 from eventresults.service.places import Place
@@ -18,7 +19,8 @@ from eventresults.service.pointed import PointedView
 class LocalView(PointedView):
     """A `ViewReader` of the view at `place`: nothing is opened before the first call, and every call may raise what `Owner.open` does.
 
-    With `may_own=False` (`own="never"`) it only reads what another process owns. `clock` gives milliseconds since the epoch.
+    With `may_own=False` (`own="never"`) it only reads what another process owns. `heir` has another process own it where this one cannot,
+    and nobody does. `clock` gives milliseconds since the epoch.
     """
 
     def __init__(
@@ -31,9 +33,10 @@ class LocalView(PointedView):
         read_timeout: float,
         connect_timeout: float,
         may_own: bool = True,
+        heir: Heir | None = None,
         clock: Callable[[], int] = lambda: int(time() * 1000),
     ) -> None:
-        finder = HostFinder(log, place, own, lifetimes=lifetimes, read_timeout=read_timeout, may_own=may_own, clock=clock)
+        finder = HostFinder(log, place, own, lifetimes=lifetimes, read_timeout=read_timeout, may_own=may_own, heir=heir, clock=clock)
         super().__init__(finder, log, own, read_timeout=read_timeout, connect_timeout=connect_timeout)
 
     @property

@@ -217,3 +217,26 @@ def test_a_forked_child_closes_what_it_inherited_and_no_number_more(doorway, pat
     shown.tell(sent(task_id="a"))
     assert view.call(protocol.Said, protocol.Reach, {}, timeout=5).answer is True
     view.close()
+
+
+def test_a_connection_that_the_loop_has_yet_to_tell_of_is_closed_in_a_forked_child_too(path: Path, doorway: Doorway):
+    # given: one that is accepted, and no more
+    busy, over = threading.Event(), threading.Event()
+    doorway._loop.call_soon_threadsafe(lambda: (busy.set(), over.wait(5)))
+    assert busy.wait(5)
+    try:
+        with connected(path), doorway._listening.accept()[0] as accepted:
+            # when
+            child = os.fork()
+            if child == 0:
+                doorway.leave_to_parent()
+                try:
+                    os.fstat(accepted.fileno())
+                except OSError:
+                    os._exit(0)
+                os._exit(1)
+
+            # then
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        over.set()

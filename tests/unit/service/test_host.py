@@ -10,8 +10,8 @@ import pytest
 
 from eventresults.errors import ViewLocked
 from eventresults.log.memory import MemoryLog
-from eventresults.service import host
 from eventresults.service.places import FolderPlace
+from eventresults.service.unfit import RocksThreads
 from eventresults.view.memory import MemoryStore
 from tests.support.events import TASK
 from tests.support.views import viewing
@@ -41,9 +41,9 @@ def test_a_process_whose_threads_were_replaced_never_owns(library: str, part: st
 
 def test_a_process_forked_from_an_owner_never_owns_for_rocksdb_would_have_no_threads(monkeypatch, tmp_path):
     # given
-    monkeypatch.setattr(host._Rocks, "opened", True)
-    monkeypatch.setattr(host._Rocks, "inherited", False)
-    host._Rocks.in_forked_child()
+    monkeypatch.setattr(RocksThreads, "opened", True)
+    monkeypatch.setattr(RocksThreads, "inherited", False)
+    RocksThreads.in_forked_child()
 
     # when / then
     place = FolderPlace(tmp_path / "view", lambda _: MemoryStore())
