@@ -53,7 +53,7 @@ def test_data_goes_to_stdout_and_the_rest_to_stderr(shell):
 
 def test_a_log_that_cannot_be_reached_is_69_and_one_line(shell, tmp_path):
     (tmp_path / "file").write_text("")
-    done = shell("task", "list", "--url", "sqlite:///file/events.db")
+    done = shell("task", "list", "--url", "sqlite:///file/events.db", "--view", str(tmp_path / "view"))
     assert (done.returncode, done.stdout) == (69, "")
     assert done.stderr.startswith("Error: ")
     assert done.stderr.count("\n") == 1
