@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format kafka bench clean
+.PHONY: help demo test check format kafka bench soak clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,6 +31,10 @@ format: $(VENV)/.developing ## Format the code
 
 kafka: $(VENV)/.developing ## Run a Kafka broker in the foreground, for trying things
 	$(BIN)/python -m tests.support.kafka run
+
+soak: $(VENV)/.developing ## Do harm for an hour and prove that nothing is lost (SECONDS=3600 SEED=...)
+	$(BIN)/python -m tests.simulation --seconds $(or $(SIMULATE),600) --first $(or $(SEED),0)
+	$(BIN)/python -m tests.e2e.faults --seconds $(or $(SECONDS),3600) $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/.developing ## Measure; prints the machine's facts and the figures
 	$(BIN)/python -m benchmarks

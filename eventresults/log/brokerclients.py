@@ -15,6 +15,7 @@ from eventresults.log.bounds import check_size
 from eventresults.log.brokerlog import BrokerLog
 from eventresults.log.forked import leave_to_parent, tell_of_forks
 from eventresults.log.outside import recreated
+from eventresults.log.placing import Placing
 
 _CLOSE_TIMEOUT = 5.0
 _BATCH_OVERHEAD = 1024 + 256  # the longest key, and what a batch of one record adds
@@ -34,6 +35,8 @@ class BrokerWriter(ABC):
         self._producer: Any = None
         self._max_value_bytes = 0
         self._closed = False
+        #: For acknowledgements that name no offset.
+        self._placing = Placing(log, timeout=log.settings.append_timeout, placed=lambda future: self._in_flight.leave([future]))
         tell_of_forks(self)
 
     def append(self, key: bytes, value: bytes) -> Append:
@@ -59,6 +62,7 @@ class BrokerWriter(ABC):
         self._in_flight.shut()
         drained = self._in_flight.wait(_CLOSE_TIMEOUT - 0.5) and len(self._in_flight) == 0
         self._in_flight.abandon()
+        self._placing.stop()
         with self._opening:
             producer, self._producer = self._producer, None
         if producer is not None:
@@ -70,6 +74,7 @@ class BrokerWriter(ABC):
             leave_to_parent(self._producer)
             self._producer = None
         self._closed = True
+        self._placing.stop()
         self._opening = threading.Lock()
         self._in_flight = self._settings.in_flight()
         self._in_flight.shut()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eventresults.errors import ViewError
+from eventresults.errors import ViewCorrupt, ViewError
 from eventresults.service.member import Member
 from eventresults.service.owner import Owner
 from eventresults.service.snapshots import checkpoint_view
@@ -40,7 +40,11 @@ def _checkpoint(owner: Owner | Member, into: Path) -> str:
     folder = into / secrets.token_hex(8)  # a new one each time: an owner that died may have been asked before
     with explained(into):
         folder.mkdir(mode=0o700)
-    checkpoint_view(owner, folder)
+    try:
+        checkpoint_view(owner, folder)
+    except ViewCorrupt as error:
+        owner.view.doubt(error)  # as a read does that meets damage: it is built anew
+        raise
     return str(folder)
 
 

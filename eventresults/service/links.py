@@ -51,7 +51,7 @@ class Placed:
     def catch_up(self) -> None:
         """See `Listeners.catch_up`: each partition is caught up with by itself."""
 
-    def caught_up(self) -> None:
+    def caught_up(self, until: Mapping[int, int] | None = None) -> None:
         """See `Listeners.caught_up`."""
 
     def put(self, ids: Collection[str]) -> list[str]:

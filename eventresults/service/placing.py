@@ -32,6 +32,8 @@ class Placing:
         self._log = log
         self._own = own
         self._listeners = listeners
+        # Partitions are caught up with one by one, and moved again before that is done: whatever comes again is not told again.
+        listeners.catch_up()
         #: Where the ids of each partition are watched, and before which offset its listeners were told everything.
         self._watched_at: dict[int, Link] = {}
         self._told: dict[int, int] = {}
@@ -118,6 +120,8 @@ class Placing:
         link = self._routes.link(partition, monotonic() + CONNECT_SECONDS)
         if self._log_id not in (None, link.log_id):
             self._told.clear()
+            self._listeners.caught_up()  # of another log, nothing was told
+            self._listeners.catch_up()
             self._own.forget_acknowledged()
         self._log_id = link.log_id
         after = self._told.get(partition)

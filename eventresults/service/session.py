@@ -247,7 +247,7 @@ class Session:
                 if not feed.from_history(change):
                     return
             if any(served.view.shards.get(partition) is not shards.get(partition) for partition in after):
-                raise _replaced()  # what took their place may not hold that history yet
+                raise _replaced()  # noqa: TRY301 - what took their place may not hold that history yet
         except Exception as error:  # noqa: BLE001 - the reader connects again, and asks again from where it is
             logger.warning("the history of what another process watches could not be told: %s", error)
             to_loop(self.loop, self._drop)

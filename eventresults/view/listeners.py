@@ -105,6 +105,7 @@ class Listeners:
                 self._by_subject[subject] = left
             elif self._by_subject.pop(subject, None) is not None:
                 fewer.append(subject)
+                self._ahead.pop(subject, None)
         if fewer:
             self.on_fewer(fewer)
 

@@ -56,7 +56,7 @@ class Audience(Protocol):
     def catch_up(self) -> None:
         """See `Listeners.catch_up`."""
 
-    def caught_up(self) -> None:
+    def caught_up(self, until: Mapping[int, int] | None = None) -> None:
         """See `Listeners.caught_up`."""
 
 
@@ -106,6 +106,9 @@ class RemoteView:
             listeners.unhook()
             channel.close()
             raise
+        self._start()
+
+    def _start(self) -> None:
         self._thread = threading.Thread(target=self._receive, name="eventresults-view-remote", daemon=True)
         self._thread.start()
 
@@ -144,6 +147,7 @@ class RemoteView:
             else:
                 number = next(self._numbers)
                 self._catching.add(number)
+                self._told.update(after)  # of these no more was told than that
                 self._unsent.append(Watch(number, watch.ids, dict(after)))
         self.flush()
 
@@ -308,7 +312,7 @@ class RemoteView:
             # Of what was held back meanwhile, too, nothing before these is left.
             self._advance(self._live)
             self._caught, self._live = {}, {}
-            self.listeners.caught_up()
+            self.listeners.caught_up(self._told)
 
     def _fall_behind(self) -> None:
         logger.info("%s told faster than this process listens: asking again from where it is", self.name)

@@ -180,6 +180,6 @@ def _refused(url: str, status: int) -> Exception:
     if status in (401, 403):
         message = f"The service at {url} does not accept this process's token ({status}): set token= or token_file=."
         return ConfigError(message, setting="token")
-    if status in (429, 503):
+    if status in (429, 502, 503, 504):  # its own answer, or that of a proxy before it
         return Gone(f"the service is busy or not ready ({status})")
     return ViewUnavailable(f"What answers at {url} is no view service (status {status}): see view=.", services=[url])

@@ -59,8 +59,13 @@ class ConfluentWriter(BrokerWriter):
         producer.flush(0)
 
     def _delivered(self, future: Append, error: Any, message: Any) -> None:
+        offset = message.offset()
+        if error is None and (offset is None or offset < 0):
+            # A repeated batch whose acknowledgement was lost with its broker: the log has it, and that is all we are told.
+            self._placing.find(future, message.partition(), message.value() or b"")
+            return
         if error is None:
-            settle(future, Position(message.partition(), message.offset()))
+            settle(future, Position(message.partition(), offset))
         else:
             size = len(message.value() or b"")
             settle(future, append_failure(self._settings, error.code(), error.str(), future.key, size))
