@@ -75,7 +75,7 @@ def library_files(limit: int | None) -> list[Path]:
     root = Path(sysconfig.get_path("stdlib"))
     outside = {"site-packages", "dist-packages", "__pycache__"}
     files = [path for path in sorted(root.rglob("*.py")) if not outside & set(path.relative_to(root).parts)]
-    if not (root / "test").is_dir():
+    if not any(path.name.startswith("bad") for path in files):
         say(f"This Python came without its tests ({root / 'test'}): no file is broken on purpose, so every task may succeed.")
     files.sort(key=lambda path: not path.name.startswith("bad"))
     return files[:limit]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eventresults.errors import ViewCorrupt, ViewError
+from eventresults.errors import NotOwner, ViewCorrupt, ViewError
 from eventresults.service.member import Member
 from eventresults.service.owner import Owner
 from eventresults.service.snapshots import checkpoint_view
@@ -51,17 +52,14 @@ def _checkpoint(owner: Owner | Member, into: Path) -> str:
 def _stats(owner: Owner | Member, timeout: float, doorway: Doorway | None) -> dict[str, Any]:
     heads = owner.heads
     ends = owner.log.ends(list(heads), timeout)
-    partitions = [
-        {
-            "partition": partition,
-            "position": (position := owner.view.position(partition)),
-            "end": ends[partition],
-            "lag": ends[partition] - position,
-            "bytes": owner.view.shard(partition).size(),
-            **head.counts,
-        }
-        for partition, head in heads.items()
-    ]
+    partitions = []
+    for partition, head in heads.items():
+        with suppress(NotOwner):  # it has just left this member
+            position, size = owner.view.position(partition), owner.view.shard(partition).size()
+            end = ends[partition]
+            partitions.append(
+                {"partition": partition, "position": position, "end": end, "lag": end - position, "bytes": size, **head.counts}
+            )
     return {
         "path": owner.place.name,
         "generation": owner.generation,

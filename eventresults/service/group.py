@@ -148,8 +148,18 @@ class GroupView:
         if what != "stats":
             raise ViewUnavailable(f"A group cannot be asked for {what!r}: do that with one of its members.", services=[], reason="group")
         deadline = monotonic() + timeout
-        links = list(dict.fromkeys(self._routes.link(partition, deadline) for partition in self._partitions()))
-        found = self._each(lambda link: link.reader.ask(what, arguments, max(deadline - monotonic(), 0.001)), links)
+        found: list[dict[str, Any]] = []
+        while not found:
+            by_link: dict[Link, list[int]] = {}
+            for partition in self._partitions():
+                by_link.setdefault(self._routes.link(partition, deadline), []).append(partition)
+            links = list(by_link)
+            try:
+                found = self._each(lambda link: link.reader.ask(what, arguments, max(deadline - monotonic(), 0.001)), links)
+            except ViewUnavailable as error:
+                for link in links:
+                    if link.lost:
+                        self._routes.misled(by_link[link], link, error, deadline)
         members = [
             {**{name: value for name, value in one.items() if name != "partitions"}, "address": link.address}
             for one, link in zip(found, links, strict=True)

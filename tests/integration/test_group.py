@@ -193,4 +193,4 @@ def test_a_shard_that_moves_begins_with_its_snapshot(scene: Scene):
     # then
     with scene.reader() as tracker:
         assert tracker.read("t99") is not None
-    assert (scene.path / "b.log").read_text().count("begins with its snapshot") == PARTITIONS
+        until(lambda: (scene.path / "b.log").read_text().count("begins with its snapshot") == PARTITIONS)

@@ -194,13 +194,13 @@ def test_a_forked_child_closes_what_it_inherited_and_no_number_more(doorway, pat
     # given
     view = RemoteView(UnixChannel(str(path)), Heard("a").listeners, name="test")
     until(lambda: doorway.connections == 1)
-    before = len(list(Path("/proc/self/fd").iterdir()))
 
     # when
     child = os.fork()
     if child == 0:
         code = 1
         try:
+            before = len(list(Path("/proc/self/fd").iterdir()))  # here, where no other thread opens any
             own = os.open("/dev/null", os.O_RDONLY)
             doorway.leave_to_parent()
             view.leave_to_parent()
