@@ -110,7 +110,7 @@ def test_two_members_share_the_partitions_and_a_reader_finds_every_task(scene: S
         assert tracker.read("nobody") is None
         listed = [meta.task_id for meta in tracker.tasks(limit=500)]
         assert sorted(listed) == sorted(ids)
-        assert sorted(one["partition"] for one in tracker.view_stats()["partitions"]) == list(range(PARTITIONS))
+        until(lambda: sorted(one["partition"] for one in tracker.view_stats()["partitions"]) == list(range(PARTITIONS)))
 
 
 def test_what_is_watched_follows_its_partition_and_is_told_exactly_once(scene: Scene):
