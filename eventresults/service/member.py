@@ -15,6 +15,7 @@ from pathlib import Path
 from time import monotonic
 
 from eventresults.errors import Closed, EventResultsError, LogError, NotOwner, ViewCorrupt, ViewError, ViewStale
+from eventresults.log.base import LogInfo
 from eventresults.log.membership import GroupLog, Membership
 from eventresults.projector import Lifetimes, Observer, Projector, Step, unobserved
 from eventresults.service.owner import Told
@@ -186,7 +187,7 @@ class Member:
         if partition in self._heads:
             return
         info = self.log.info(self._timeout)
-        shard, head = self._open_or_restore(partition)
+        shard, head = self._open_or_restore(partition, info)
         try:
             outdated = why_outdated({partition: head}, self.log, info, timeout=self._timeout)
         except BaseException:
@@ -194,7 +195,7 @@ class Member:
             raise
         if outdated is not None:
             shard.close()
-            shard, head = self._begin_anew(partition, outdated)
+            shard, head = self._begin_anew(partition, outdated, info)
         with self.still:
             self._heads[partition] = head
             self.view.enter(partition, shard, head.next_offset)
@@ -202,8 +203,7 @@ class Member:
         if partition not in self._membership.start({partition: head.next_offset}):
             self._leave(partition)  # it went away meanwhile
 
-    def _open_or_restore(self, partition: int) -> tuple[Shard, Head]:
-        info = self.log.info(self._timeout)
+    def _open_or_restore(self, partition: int, info: LogInfo) -> tuple[Shard, Head]:
         path = self._build.shard_path(partition)
         if self._snapshots is not None and not path.exists():
             try:
@@ -215,12 +215,12 @@ class Member:
         try:
             return open_shard(self._build.open_store, info, partition)
         except ViewCorrupt as error:
-            return self._begin_anew(partition, Outdated(f"it is damaged ({error})", same_log=True))
+            return self._begin_anew(partition, Outdated(f"it is damaged ({error})", same_log=True), info)
 
-    def _begin_anew(self, partition: int, outdated: Outdated) -> tuple[Shard, Head]:
+    def _begin_anew(self, partition: int, outdated: Outdated, info: LogInfo) -> tuple[Shard, Head]:
         logger.warning("partition %d of the view at %s is built anew: %s", partition, self.place.name, outdated.why)
         shutil.rmtree(self._build.shard_path(partition), ignore_errors=True)
-        return open_shard(self._build.open_store, self.log.info(self._timeout), partition)
+        return open_shard(self._build.open_store, info, partition)
 
     def _leave(self, partition: int) -> None:
         self._membership.stop([partition])

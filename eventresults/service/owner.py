@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from eventresults.errors import Closed, EventResultsError, LogError, TopicMisconfigured, ViewError, ViewLocked, ViewStale
 from eventresults.log.base import Log, LogInfo
-from eventresults.projector import Lifetimes, Observer, Projector, replay, unobserved
+from eventresults.projector import Lifetimes, Observer, Projector, Step, replay, unobserved
 from eventresults.service.leaving import close_at_exit
 from eventresults.service.opening import begin_anew, close_all, take, take_over, tidy, why_damaged
 from eventresults.service.places import Build, Place
@@ -244,7 +244,7 @@ class Owner:
         with self.still:
             if self._projector is None:
                 reader = self.log.reader({partition: head.next_offset for partition, head in self._heads.items()})
-                self._projector = Projector(reader, self.view, self._heads, self.lifetimes, observer=lambda step: self.observer(step))  # noqa: PLW0108 - it may come later
+                self._projector = Projector(reader, self.view, self._heads, self.lifetimes, observer=self._observe)
             projector = self._projector
         if self._stop.is_set():
             return
@@ -264,6 +264,9 @@ class Owner:
             finally:
                 # What was committed before a partition failed stays committed.
                 self._heads = dict(projector.heads)
+
+    def _observe(self, step: Step) -> None:
+        self.observer(step)
 
     def _resign(self) -> None:
         """Another process took over while this one was silent: let go of everything, without harm to what is its own now."""

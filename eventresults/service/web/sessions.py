@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import Protocol
 from weakref import WeakSet
 
 from eventresults.errors import ViewUnavailable
 from eventresults.service.feed import Outgoing, to_loop
+from eventresults.service.pool import Pool
 from eventresults.service.session import Served, Session
 
 #: Questions that wait for something at the same time, of all connections together.
@@ -36,7 +36,7 @@ class Sessions:
 
     def __init__(self, find: Callable[[], tuple[Owning, Served] | None]) -> None:
         self._find = find
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="eventresults-web-ask")
+        self._pool = Pool(THREADS, "eventresults-web-ask")
         self._looked: tuple[Owning | None, float, bool] = (None, 0.0, False)
         self._begun: WeakSet[Session] = WeakSet()
 
@@ -69,7 +69,7 @@ class Sessions:
 
     def close(self) -> None:
         """Ask nothing more. Idempotent."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
 
 
 class Conversation:
