@@ -9,12 +9,16 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import Future
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
+
+#: How long a process may take to stand still.
+STOPPED_SECONDS = 5.0
 
 # atexit handlers do not run when a test run is killed by SIGKILL, or by a SIGTERM that nobody handles, and a broker
 # left behind keeps its ports and memory. So the kernel is asked (PR_SET_PDEATHSIG, which is 1) to kill the child with
@@ -61,6 +65,10 @@ class Child:
         """Freeze it; the system still accepts connections and bytes for it."""
         self._process.send_signal(signal.SIGSTOP)
         self.paused = True
+        # The signal is on its way when it is sent: a thread on another processor may still answer.
+        deadline = time.monotonic() + STOPPED_SECONDS
+        while not _stopped(self.pid) and time.monotonic() < deadline:
+            time.sleep(0.001)
 
     def resume(self) -> None:
         """Let a frozen process go on. Does nothing to one that is not frozen."""
@@ -123,3 +131,15 @@ def _popen(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def _stopped(pid: int) -> bool:
+    """Whether every thread of this process stands still, or is gone; also where that cannot be seen."""
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        try:
+            text = stat.read_text()
+        except OSError:
+            continue
+        if text.rpartition(")")[2].split()[0] not in {"T", "Z", "X"}:
+            return False
+    return True
