@@ -192,7 +192,8 @@ def make_view(settings: Settings, log: Log, own: OwnWrites, place: Place) -> Poi
         lifetimes=lifetimes(settings),
         read_timeout=settings.read_timeout,
         connect_timeout=settings.connect_timeout,
-        may_own=settings.own == "auto",
+        # The memory log is this process's alone.
+        may_own=settings.own == "auto" or (settings.own == "spawn" and settings.log.scheme == "memory"),
         heir=make_heir(settings),
     )
 

@@ -13,6 +13,7 @@ from weakref import WeakSet
 from eventresults import bootstrap
 from eventresults.client import app as current
 from eventresults.client.backend import Backend
+from eventresults.client.decoding import PLAIN, Decoder
 from eventresults.client.groupresult import GroupResult
 from eventresults.client.result import AsyncResult
 from eventresults.client.resultset import ResultSet
@@ -62,9 +63,12 @@ def current_tracker() -> Tracker:
 
 
 class Tracker:
-    """One log, its view, and everything made of them. A context manager; thread-safe; made by `connect`."""
+    """One log, its view, and everything made of them. A context manager; thread-safe; made by `connect`.
 
-    def __init__(self, settings: Settings) -> None:
+    `decoder` reads the payloads of results.
+    """
+
+    def __init__(self, settings: Settings, *, decoder: Decoder = PLAIN) -> None:
         self.settings = settings
         self.log: Log = bootstrap.make_log(settings)
         self._appender = bootstrap.make_appender(settings, self.log)
@@ -78,6 +82,7 @@ class Tracker:
             read_timeout=settings.read_timeout,
             unfinished_expires=settings.unfinished_expires,
             url=self.url,
+            decoder=decoder,
         )
         self._executors: WeakSet[TrackedExecutor] = WeakSet()
         self._lock = threading.Lock()

@@ -16,7 +16,6 @@ from eventresults.client.timetravel import as_of
 from eventresults.client.tree import ResultTree
 from eventresults.client.waiting import OnInterval, OnMessage, arrivals
 from eventresults.client.watch import wait_async, watch
-from eventresults.codec.values import decode_as
 from eventresults.domain.position import Position
 from eventresults.domain.states import EXCEPTION_STATES as _EXCEPTION_STATES
 from eventresults.domain.states import PROPAGATE_STATES as _PROPAGATE_STATES
@@ -228,4 +227,4 @@ class AsyncResult(Settling, TaskFacts, ResultTree):
         if self.state != TaskState.SUCCESS:
             return value
         meta = self.task_meta()
-        return decode_as(None if meta is None else meta.result, as_type)
+        return self.decoder.value_as(None if meta is None else meta.result, as_type)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from eventresults.client.asyncresult import AsyncResult
 from eventresults.client.callbacks import Callbacks
+from eventresults.client.decoding import PLAIN, Decoder
 from eventresults.client.inbox import Inbox
 from eventresults.client.metadict import MetaDict, meta_dict
 from eventresults.client.registry import Registry, closed_error
@@ -37,8 +38,8 @@ class Backend:
     """Answers and records for results. Thread-safe. Celery's names, where it has one for the same thing.
 
     `result_expires` (seconds; None: never) is how long a saved group lives; `read_timeout` (seconds) is the reader's; `url` is where the
-    log is, passwords masked; `unfinished_expires` (seconds; None: never) is how long the view keeps a task without an end. It is an `App`
-    by itself: its `backend` is itself. Close it before the reader.
+    log is, passwords masked; `unfinished_expires` (seconds; None: never) is how long the view keeps a task without an end; `decoder` reads
+    the payloads. It is an `App` by itself: its `backend` is itself. Close it before the reader.
     """
 
     READY_STATES = READY_STATES
@@ -60,6 +61,7 @@ class Backend:
         callbacks: Callbacks | None = None,
         url: str | None = None,
         unfinished_expires: float | None = UNFINISHED_EXPIRES / 1000,
+        decoder: Decoder = PLAIN,
     ) -> None:
         self.recorder = recorder
         self.reader = reader
@@ -68,6 +70,7 @@ class Backend:
         self.result_expires = result_expires
         self.read_timeout = read_timeout
         self.url = url
+        self.decoder = decoder
         #: In milliseconds, 0: never; as the fold has it.
         self.unfinished_expires = round((unfinished_expires or 0) * 1000)
         self._closed = False
@@ -84,7 +87,7 @@ class Backend:
 
     def get_task_meta(self, task_id: str) -> MetaDict:
         """What is known of a task, as a dict with Celery's keys; an unknown one is PENDING."""
-        return meta_dict(task_id, self.reader.get(task_id))
+        return self.meta_dict(task_id, self.reader.get(task_id))
 
     def get_state(self, task_id: str) -> str:
         """The task's state."""
@@ -165,7 +168,7 @@ class Backend:
         if max_iterations:
             for task_id, meta in self.reader.get_many(ids).items():
                 if meta is not None and meta.ready:
-                    yield task_id, meta_dict(task_id, meta)
+                    yield task_id, self.meta_dict(task_id, meta)
             return
         results = ResultSet([AsyncResult(task_id, backend=self) for task_id in ids], app=self)
         arriving = results.iter_native(timeout=timeout, interval=interval, no_ack=no_ack, on_message=on_message, on_interval=on_interval)
@@ -239,7 +242,7 @@ class Backend:
 
     def meta_dict(self, task_id: str, meta: Any) -> MetaDict:
         """A `TaskMeta` in Celery's form."""
-        return meta_dict(task_id, meta)
+        return meta_dict(task_id, meta, self.decoder)
 
     def result_from_tuple(self, form: Any, app: Any) -> Any:
         """A result of its `as_tuple()` form."""

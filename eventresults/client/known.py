@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from eventresults.client.base import ResultBase
-from eventresults.client.metadict import args_of, kwargs_of, retries_of
-from eventresults.codec.values import decode_value
+from eventresults.client.metadict import retries_of
 from eventresults.domain.meta import TaskMeta
 from eventresults.domain.position import Position
 
 if TYPE_CHECKING:
+    from eventresults.client.decoding import Decoder
     from eventresults.domain.events import TaskEvent, UnknownEvent
 
 
@@ -22,6 +22,11 @@ class TaskFacts(ResultBase):
     """
 
     id: str
+
+    @property
+    def decoder(self) -> Decoder:
+        """How payloads are read where this result is at home."""
+        raise NotImplementedError
 
     def task_meta(self) -> TaskMeta | None:
         """All that is known of the task, at once; None for an unknown, expired or forgotten id."""
@@ -36,13 +41,13 @@ class TaskFacts(ResultBase):
     def args(self) -> Any:
         """Its positional arguments."""
         meta = self.task_meta()
-        return None if meta is None else args_of(meta)
+        return None if meta is None else self.decoder.args(meta.args)
 
     @property
     def kwargs(self) -> Any:
         """Its keyword arguments."""
         meta = self.task_meta()
-        return None if meta is None else kwargs_of(meta)
+        return None if meta is None else self.decoder.kwargs(meta.kwargs)
 
     @property
     def worker(self) -> str | None:
@@ -105,7 +110,7 @@ class TaskFacts(ResultBase):
     @property
     def progress(self) -> Any:
         """The meta of its last update."""
-        return decode_value(self._told("progress"))
+        return self.decoder.value(self._told("progress"))
 
     @property
     def root_id(self) -> str | None:

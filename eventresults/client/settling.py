@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eventresults.client.decoding import Decoder
 from eventresults.client.identity import TaskIdentity
 from eventresults.client.metadict import MetaDict
 from eventresults.client.pending import Outcome, Promise
@@ -17,6 +18,11 @@ class Settling(TaskIdentity):
     #: Whether nothing of it is in any log.
     is_local = False
     _ready_promise: Promise | None = None  # until it is settled, so that a settled result is in no cycle
+
+    @property
+    def decoder(self) -> Decoder:
+        """How payloads are read where this result is at home."""
+        return self.backend.decoder
 
     def task_meta(self) -> TaskMeta | None:
         """All that is known of the task, at once; None for an unknown, expired or forgotten id."""

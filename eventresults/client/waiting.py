@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from eventresults.client.inbox import LIMIT, ThreadInbox
-from eventresults.client.metadict import MetaDict, meta_dict
+from eventresults.client.metadict import MetaDict
 from eventresults.domain.meta import TaskMeta
 from eventresults.domain.position import Position
 from eventresults.errors import ResultTimeout, ViewStale
@@ -116,7 +116,7 @@ class Waiting:
             if meta is not None:
                 self._seen[task_id] = meta
                 if on_message is not None and task_id in self.pending:
-                    on_message(meta_dict(task_id, meta))
+                    on_message(self._dict(task_id, meta))
                 yield from self._arrive(task_id, meta)
 
     def told(self, change: Change, on_message: OnMessage | None) -> Iterator[AsyncResult]:
@@ -130,7 +130,7 @@ class Waiting:
         if news:
             self._seen[task_id] = meta
         if on_message is not None and task_id in self.pending and (news or meta.ready):
-            on_message(meta_dict(task_id, meta))
+            on_message(self._dict(task_id, meta))
         yield from self._arrive(task_id, meta)
 
     def timed_out(self, deadline: Deadline) -> ResultTimeout:
@@ -144,6 +144,9 @@ class Waiting:
         else:
             what = f"{len(self.pending)} of {self._total} tasks were not ready after {deadline.timeout:g} s; of {task_id}, {last}."
         return ResultTimeout(f"{what} The work goes on: ask again, or wait longer.", task_id=task_id, timeout=deadline.timeout, state=state)
+
+    def _dict(self, task_id: str, meta: TaskMeta) -> MetaDict:
+        return self.pending[task_id][0].backend.meta_dict(task_id, meta)
 
     def _check(self, task_id: str, meta: TaskMeta | None) -> None:
         if meta is not None and meta.ready:

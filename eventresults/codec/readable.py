@@ -48,6 +48,7 @@ def task_row(meta: TaskMeta) -> dict[str, Any]:
         "children": meta.children,
         "revoke_request": meta.revoke_request,
         "revocation": meta.revocation,
+        "request": meta.request,
         "position": str(meta.position),
         "facts": meta.facts,
         "born_at": iso(meta.born_at),

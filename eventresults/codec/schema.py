@@ -92,6 +92,7 @@ DESCRIPTIONS: dict[str, str] = {
     "previous_id": "Id of the task or group before this one in a chain.",
     "queue": "The queue it was sent to.",
     "reason": "Why.",
+    "request": "What a framework's worker knew of the request beside our own fields: Celery's extended result, say.",
     "requeue": "The message goes back to the queue.",
     "result": "What the task returned.",
     "result_expires": "Seconds until the result may go; 0: never.",

@@ -26,6 +26,8 @@ def hand_over(settings: Settings, *, view: Path) -> dict[str, Any]:
     if settings.log.scheme == "sqlite":
         values["url"] = replace(settings.log, path=os.path.abspath(settings.log.path)).masked  # noqa: PTH100 - a text, as it was
     values["view"] = str(view.absolute())
+    if settings.own != "auto":
+        values["own"] = "auto"  # that is what it is there for
     return {"values": values, "sources": dict(settings.sources)}
 
 

@@ -59,7 +59,10 @@ class Settings(BaseModel):
         description="Where the view is: a folder on this host, a view service, or the consumer group; by default this host's own, by URL.",
     )
     group: Text = Field(None, description="Name of the consumer group with view=group; eventresults-TOPIC unless set.")
-    own: Literal["auto", "never"] = Field("auto", description="Whether this process may own the view: auto (if nobody else does) or never.")
+    own: Literal["auto", "spawn", "never"] = Field(
+        "auto",
+        description="Who owns the view if nobody else does: auto (this process may), spawn (a process started for that) or never (nobody).",
+    )
     client: Literal["auto", "kafka-python", "confluent"] = Field(
         "auto", description="Kafka client library; auto takes confluent-kafka where it is installed."
     )

@@ -3,7 +3,7 @@
 Payload fields (`args`, `kwargs`, `result`, `meta`, `body`) hold *wire values*: plain JSON, in which `eventresults.codec.values` writes
 what JSON lacks.
 An `error` is a JSON object, ours being `{"type", "module", "message", "args"}`. `children` and saved `results` hold the
-`as_tuple()` forms of results. Times are aware datetimes in UTC, from the writer's clock; durations are seconds.
+`as_tuple()` forms of results. `request` is what a framework's worker knew of the request beside our own fields. Times are aware datetimes in UTC, from the writer's clock; durations are seconds.
 
 Instances are made by the codec (which validates) or in code (which does not: `Recorder.append` validates then).
 """
@@ -106,6 +106,7 @@ class TaskStarted(TaskFact):
     worker: str | None = None
     pid: Integer | None = None
     attempt: Count | None = None
+    request: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +116,7 @@ class TaskUpdated(TaskFact):
     kind: ClassVar[str] = "task-updated"
     state: CustomState
     meta: Wire = None
+    request: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +128,7 @@ class TaskSucceeded(TaskFact):
     children: list[Any] | None = None
     runtime: Seconds | None = None
     worker: str | None = None
+    request: dict[str, Any] | None = None
     result_expires: Lifetime | None = None
 
 
@@ -139,6 +142,7 @@ class TaskFailed(TaskFact):
     children: list[Any] | None = None
     runtime: Seconds | None = None
     worker: str | None = None
+    request: dict[str, Any] | None = None
     result_expires: Lifetime | None = None
 
 
@@ -150,6 +154,7 @@ class TaskRetried(TaskFact):
     error: dict[str, Any] | None = None
     traceback: str | None = None
     when: AwareDatetime | None = None
+    request: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +165,8 @@ class TaskRevoked(TaskFact):
     reason: str | None = None
     terminated: Flag | None = None
     signal: str | None = None
+    error: dict[str, Any] | None = None
+    request: dict[str, Any] | None = None
     result_expires: Lifetime | None = None
 
 

@@ -53,7 +53,7 @@ _NEWBORN: Final = TaskMeta(task_id="")
 _TELLING: Final = (TaskSent, TaskReceived, TaskStarted, TaskUpdated, TaskSucceeded, TaskFailed, TaskRevoked, TaskRetried, TaskRejected)
 _REOPENS: Final = (TaskSent, TaskReceived, TaskStarted, TaskSucceeded, TaskFailed, TaskRevoked)
 #: What an attempt leaves behind, and the next fact that sets the state takes away.
-_OUTCOME: Final = ("result", "error", "traceback", "children", "runtime", "date_done", "finished", "revocation", "retry_at")
+_OUTCOME: Final = ("result", "error", "traceback", "children", "runtime", "date_done", "finished", "revocation", "retry_at", "request")
 
 
 def apply(
@@ -198,7 +198,7 @@ def _start(before: TaskMeta, event: TaskStarted, fields: Fields) -> None:
     fields["started_at"] = event.time
     if before.first_started_at is None:
         fields["first_started_at"] = event.time
-    _take(fields, event, ("worker", "pid"))
+    _take(fields, event, ("worker", "pid", "request"))
 
 
 def _counted(before: TaskMeta, event: TaskStarted) -> int:
@@ -235,13 +235,14 @@ def _finish(before: TaskMeta, event: Finishing, fields: Fields, log_time: int) -
     if isinstance(event, TaskRevoked):
         fields["state"] = _REVOKED
         fields["revocation"] = {"reason": event.reason, "terminated": event.terminated, "signal": event.signal}
+        _take(fields, event, ("error", "request"))
         return
     if isinstance(event, TaskSucceeded):
         fields["state"] = _SUCCESS
-        _take(fields, event, ("result", "children", "runtime", "worker"))
+        _take(fields, event, ("result", "children", "runtime", "worker", "request"))
     else:
         fields["state"] = _FAILURE
-        _take(fields, event, ("error", "traceback", "children", "runtime", "worker"))
+        _take(fields, event, ("error", "traceback", "children", "runtime", "worker", "request"))
     if event.runtime is None and before.runtime is not None and before.date_done is None:
         fields["runtime"] = before.runtime  # one that was observed is this attempt's own
 
@@ -254,9 +255,10 @@ def _go_on(before: TaskMeta, event: TaskUpdated | TaskRetried | TaskRejected, fi
     if isinstance(event, TaskUpdated):
         fields["state"] = event.state
         fields["progress"] = fields["result"] = event.meta
+        _take(fields, event, ("request",))
     elif isinstance(event, TaskRetried):
         fields["state"] = _RETRY
-        _take(fields, event, ("error", "traceback"))
+        _take(fields, event, ("error", "traceback", "request"))
         if event.when is not None:
             fields["retry_at"] = event.when
     else:

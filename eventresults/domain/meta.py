@@ -38,7 +38,7 @@ class Sparse:
 class TaskMeta(Sparse):
     """One task as the log tells it: the outcome of folding its facts in order.
 
-    Payloads (`args`, `kwargs`, `result`, `progress`) and `error` are wire values, see `eventresults.domain.events`. Times
+    Payloads (`args`, `kwargs`, `result`, `progress`, `request`) and `error` are wire values, see `eventresults.domain.events`. Times
     ending in `_at`, and `date_done`, are the writers' clocks (UTC); `log_time`, `born_at` and `expires_at` are the log's, in
     milliseconds since the epoch.
     """
@@ -92,6 +92,8 @@ class TaskMeta(Sparse):
     revoke_request: dict[str, Any] | None = None
     #: Why and how it was revoked: {"reason", "terminated", "signal"}.
     revocation: dict[str, Any] | None = None
+    #: What a framework's worker said of the request, with the last fact that set the state.
+    request: dict[str, Any] | None = None
 
     partition: int = 0
     #: Offsets of the first fact of this life, and of the last fact in the history (-1: none yet).

@@ -44,8 +44,8 @@ SUCCESSION_SECONDS: Final = 3.0
 class HostFinder:
     """Finds the view of one host: this process's own, or that of the process which owns it.
 
-    With `may_own=False` (`own="never"`), in a process patched by gevent or eventlet, and in one forked from an owner, never this process's
-    own; the latter two send an `heir` when nobody owns it. `clock` gives milliseconds since the epoch.
+    With `may_own=False`, in a process patched by gevent or eventlet, and in one forked from an owner, never this process's own; these
+    send an `heir`, where they have one, when nobody owns it. `clock` gives milliseconds since the epoch.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class HostFinder:
         self._lifetimes = lifetimes
         self._read_timeout = read_timeout
         self._may_own = may_own
-        self._heir = heir if may_own and isinstance(place, FolderPlace) else None
+        self._heir = heir if isinstance(place, FolderPlace) else None
         self._clock = clock
         self._given_up = False
 
@@ -162,7 +162,7 @@ class HostFinder:
         incapable = unfit(on_disk=isinstance(self._place, FolderPlace))
         if self._may_own and incapable is None:
             return None
-        why = incapable or "own='never' forbids this process to open it"
+        why = incapable or "this process was told not to open it (own='never' or 'spawn')"
         return ViewLocked(
             f"Nobody serves the view at {self._place.name} and {why}: start a process that may (`eventresults serve`), "
             "or leave `own` at 'auto'.",
@@ -189,7 +189,7 @@ class HostFinder:
 
     def _nobody(self, locked: ViewLocked) -> ViewError:
         pid = getattr(locked, "pid", None)
-        if pid is None and self._heir is not None and unfit(on_disk=True) is not None:
+        if pid is None and self._heir is not None and self._no_owning() is not None:
             why = self._heir.why
             return ViewStale(
                 f"Nobody serves the view at {self._place.name}, and this process may not own it. Another was started for that: {why}. Wait "

@@ -63,6 +63,7 @@ LATER = datetime(2026, 11, 22, 21, 0, tzinfo=UTC)
 TASK: dict[str, Any] = {"event_id": "019356a0c1d07b6e8f0102030405060f", "task_id": "task-1", "time": TIME, "source": "worker@host/4711"}
 GROUP: dict[str, Any] = {"event_id": "019356a0c1d07b6e8f0102030405060f", "group_id": "group-1", "time": TIME, "source": "worker@host/4711"}
 TREE = [[["task-2", None], None]]
+REQUEST = {"name": "shop.bill", "args": [1], "hostname": "worker@host", "stamps": {"tenant": "blue"}}
 ERROR = encode_error(ValueError("no such order", 42))
 
 EVENTS: dict[str, Event] = {
@@ -93,6 +94,12 @@ EVENTS: dict[str, Event] = {
     "failed": TaskFailed(**TASK, error=ERROR, traceback="Traceback …\n", children=[], runtime=1.5, worker="worker@host", result_expires=0),
     "retried": TaskRetried(**TASK, error=ERROR, traceback="Traceback …\n", when=LATER),
     "revoked": TaskRevoked(**TASK, reason="asked", terminated=True, signal="SIGTERM", result_expires=60),
+    "started, with its request": TaskStarted(**TASK, request=REQUEST),
+    "updated, with its request": TaskUpdated(**TASK, state="PROGRESS", request=REQUEST),
+    "succeeded, with its request": TaskSucceeded(**TASK, request=REQUEST),
+    "failed, with its request": TaskFailed(**TASK, error=ERROR, request=REQUEST),
+    "retried, with its request": TaskRetried(**TASK, error=ERROR, request=REQUEST),
+    "revoked, with its request": TaskRevoked(**TASK, error=ERROR, request=REQUEST),
     "rejected": TaskRejected(**TASK, requeue=False),
     "revoke requested": TaskRevokeRequested(**TASK, terminate=True, signal="SIGKILL", reason="too late", by="ops@host"),
     "forgotten": TaskForgotten(**TASK, reason="read"),

@@ -72,6 +72,7 @@ _TASK: Json = {
     "children": _maybe("array", "The tasks that it sent, each as the as_tuple() form of its result."),
     "revoke_request": _maybe("object", "The open request to revoke it: terminate, signal, reason, by."),
     "revocation": _maybe("object", "Why and how it was revoked: reason, terminated, signal."),
+    "request": _maybe("object", "What a framework's worker said of the request beside all this."),
     "position": _POSITION,
     "facts": {"type": "integer", "minimum": 0, "description": "How many facts this life of the task has."},
     "born_at": _time("Log time of the first fact."),

@@ -80,6 +80,7 @@ def test_relative_paths_mean_the_same_from_another_folder(monkeypatch, tmp_path)
     [
         ("sqlite:///events.db", {}, True),
         ("kafka://h/topic", {"view": "here"}, True),
+        ("sqlite:///events.db", {"own": "spawn"}, True),
         ("sqlite:///events.db", {"own": "never"}, False),
         ("memory://", {"view": "here"}, False),
     ],

@@ -92,7 +92,7 @@ def test_a_strangers_variable_is_ignored_and_a_misspelt_one_is_not(monkeypatch):
         (lambda: load_settings(read_timout=5), ["read_timout", "argument", "did you mean 'read_timeout'"]),
         (lambda: load_settings("kafka://h/t?linger=5"), ["'linger'", "URL", "did you mean 'linger_ms'"]),
         (lambda: load_settings("kafka://h/t?url=x"), ["url"]),
-        (lambda: load_settings(own="maybe"), ["own='maybe'", "argument", "auto, never"]),
+        (lambda: load_settings(own="maybe"), ["own='maybe'", "argument", "auto, spawn, never"]),
         (lambda: load_settings(read_timeout="soon"), ["read_timeout='soon'", "30s"]),
         (lambda: load_settings(read_timeout=0), ["read_timeout=0", "more than 0"]),
         (lambda: load_settings("memory://?partitions=0"), ["partitions='0'", "URL", "at least 1"]),

@@ -66,11 +66,16 @@ def test_no_heir_is_needed_while_somebody_holds_the_view(forked, place: FolderPl
     assert heir.sent == 0
 
 
-def test_who_is_forbidden_to_own_sends_no_heir(forked, place: FolderPlace):
+def test_who_is_forbidden_to_own_sends_the_heir_it_was_given(place: FolderPlace):
     heir = Counted()
-    with viewing(MemoryLog(), place, heir=heir, may_own=False) as (view, _), pytest.raises(ViewLocked):
+    with viewing(MemoryLog(), place, heir=heir, may_own=False) as (view, _), pytest.raises(ViewStale, match="Another was started"):
         view.get(TASK, timeout=0.2)
-    assert heir.sent == 0
+    assert heir.sent > 0
+
+
+def test_who_is_forbidden_to_own_and_has_no_heir_says_so(place: FolderPlace):
+    with viewing(MemoryLog(), place, heir=None, may_own=False) as (view, _), pytest.raises(ViewLocked, match="own='never' or 'spawn'"):
+        view.get(TASK, timeout=0.2)
 
 
 def test_who_may_own_sends_no_heir(place: FolderPlace):
