@@ -1,9 +1,9 @@
 """The facts. Each class is one kind of event; its name is past tense, its instances are frozen.
 
 Payload fields (`args`, `kwargs`, `result`, `meta`, `body`) hold *wire values*: plain JSON, in which `eventresults.codec.values` writes
-what JSON lacks.
+what JSON lacks. `request` is what a framework's worker knew of the request beside our own fields.
 An `error` is a JSON object, ours being `{"type", "module", "message", "args"}`. `children` and saved `results` hold the
-`as_tuple()` forms of results. `request` is what a framework's worker knew of the request beside our own fields. Times are aware datetimes in UTC, from the writer's clock; durations are seconds.
+`as_tuple()` forms of results. Times are aware datetimes in UTC, from the writer's clock; durations are seconds.
 
 Instances are made by the codec (which validates) or in code (which does not: `Recorder.append` validates then).
 """

@@ -1,1 +1,5 @@
-"""The Celery result backend."""
+"""The Celery result backend: `result_backend = "eventresults+kafka://host:9092/task-events"`."""
+
+from eventresults.contrib.celery.backend import EventResultsBackend
+
+__all__ = ["EventResultsBackend"]

@@ -1,0 +1,154 @@
+"""`EventResultsBackend`: Celery's result backend over the log."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import uuid_utils
+from celery import current_app
+from celery.backends.base import BaseBackend
+
+from eventresults.client.backend import ACKNOWLEDGE_SECONDS
+from eventresults.client.tuples import plain
+from eventresults.contrib.celery import facts
+from eventresults.contrib.celery.facts import CeleryDecoder
+from eventresults.contrib.celery.options import read
+from eventresults.contrib.celery.payloads import Payloads
+from eventresults.contrib.celery.waiting import Waiting
+from eventresults.domain.events import GroupForgotten, GroupSaved, TaskEvent
+from eventresults.errors import AppendTimeout, LogUnavailable, ViewStale, ViewUnavailable
+from eventresults.recorder.recorder import Appended
+from eventresults.tracker import Tracker
+
+if TYPE_CHECKING:
+    from eventresults.client.backend import Backend
+
+#: What may go away by itself.
+PASSING = (LogUnavailable, AppendTimeout, ViewStale, ViewUnavailable)
+
+
+class EventResultsBackend(Waiting, BaseBackend):  # type: ignore[misc]
+    """Keeps results in a log. Made by Celery for `result_backend = "eventresults+kafka://host:9092/topic"`, and the like.
+
+    The URL after `eventresults+` is that of `eventresults.connect`, its query and `result_backend_transport_options` hold settings of the
+    tracker and the `Options` of this backend. Nothing is opened before it is used. One instance serves all threads of a process, and,
+    forked, each child anew. Raises `ConfigError` for settings that cannot be used.
+    """
+
+    persistent = True
+    supports_autoexpire = True
+    supports_result_compression = True
+    supports_failure_expires = True
+
+    def __init__(self, app: Any, url: str | None = None, **kwargs: Any) -> None:
+        super().__init__(app, url=url, expires_type=int, **kwargs)
+        self.thread_safe = True
+        self.settings, self.options = read(url, app.conf.get("result_backend_transport_options") or {})
+        failure_expires = app.conf.get("result_failure_expires")
+        self.failure_expires = self.expires if failure_expires is None else self.prepare_expires(failure_expires, type=int)
+        self.payloads = Payloads(serializer=self.serializer, compression=self.compression, accept=self.accept)
+        self.decoder = CeleryDecoder(self)
+        self._tracker: Tracker | None = None
+        self._opening = threading.Lock()
+        self._mirrors = {}
+
+    @property
+    def tracker(self) -> Tracker:
+        """The tracker behind it; made at the first use."""
+        if self._tracker is None:
+            with self._opening:
+                if self._tracker is None:
+                    self._tracker = Tracker(self.settings, decoder=self.decoder)
+        return self._tracker
+
+    @property
+    def home(self) -> Backend:
+        """What our own results ask."""
+        return self.tracker.backend
+
+    def as_uri(self, include_password: bool = False) -> str:
+        """The URL; passwords are shown only if asked for."""
+        return f"eventresults+{self.url if include_password and self.url else self.settings.url}"
+
+    # Storing
+
+    def store_result(self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any) -> Any:
+        """Record it; returns when the log has it (with an outbox: when this host has it). Tried again, it counts once."""
+        kwargs.setdefault("event_id", uuid_utils.uuid7().hex)
+        return super().store_result(task_id, result, state, traceback=traceback, request=request, **kwargs)
+
+    def _store_result(
+        self, task_id: Any, result: Any, state: str, traceback: Any = None, request: Any = None, *, event_id: str, **_: Any
+    ) -> Any:
+        self.record(facts.stored(self, str(task_id), result, state, traceback, request, event_id=event_id, runtime=None))
+        return result
+
+    def record(self, *events: TaskEvent) -> None:
+        """Append these, and return when the log has them. Raises what an append does."""
+        recorder = self.home.recorder
+        self._accepted([recorder.append(event) for event in events])
+
+    def _accepted(self, appended: list[Appended]) -> None:
+        self.home.acknowledged([one.accepted for one in appended], ACKNOWLEDGE_SECONDS)
+
+    def _forget(self, task_id: Any) -> None:
+        self.home.forget(str(task_id))
+
+    # Reading
+
+    def _get_task_meta_for(self, task_id: Any) -> dict[str, Any]:
+        found = self.home.reader.get(str(task_id), freshness=self.options.freshness)
+        return self.meta_of(task_id, found)
+
+    def meta_of(self, task_id: Any, meta: Any) -> dict[str, Any]:
+        """What Celery is to know of a task."""
+        return facts.read(self, task_id, meta)
+
+    def task_result_exists(self, task_id: Any) -> bool:
+        """Whether the task is known: from its first fact on, until it is forgotten or expires."""
+        return self.home.reader.get(str(task_id), freshness=self.options.freshness) is not None
+
+    # Groups
+
+    def _save_group(self, group_id: Any, result: Any) -> Any:
+        self.record(
+            GroupSaved(
+                group_id=str(group_id), time=self.home.recorder.now(), results=plain(result.as_tuple()), result_expires=self.expires or 0
+            )
+        )
+        return result
+
+    def _restore_group(self, group_id: Any) -> dict[str, Any] | None:
+        saved = self.home.restore_group(str(group_id), app=self.app)
+        return None if saved is None else {"task_id": group_id, "result": saved}
+
+    def _delete_group(self, group_id: Any) -> None:
+        self.record(GroupForgotten(group_id=str(group_id), time=self.home.recorder.now()))
+
+    # What Celery asks beside
+
+    def exception_safe_to_retry(self, exc: BaseException) -> bool:
+        """Whether it may go away by itself: the log or the view could not be reached in time."""
+        return isinstance(exc, PASSING)
+
+    def process_cleanup(self) -> None:
+        """See off what this process still has to record."""
+        if self._tracker is not None:
+            self._tracker.flush()
+
+    def cleanup(self) -> None:
+        """Nothing: what expires leaves by itself."""
+
+    def __reduce__(self, args: Any = (), kwargs: Any = None) -> Any:
+        return partial(_unpickled, type(self)), (args, dict(kwargs or {}, url=self.url))
+
+
+def _unpickled(cls: type[EventResultsBackend], args: Any, kwargs: dict[str, Any]) -> EventResultsBackend:
+    """The backend that the current app has of this URL already, else one of its own."""
+    app = current_app._get_current_object()  # noqa: SLF001 - as Celery's own backends do
+    found = app.backend
+    if isinstance(found, cls) and found.url == kwargs.get("url"):
+        return found
+    return cls(app, *args, **kwargs)

@@ -1,0 +1,248 @@
+"""Waiting for results of Celery's own classes: told by the projector, one subscription a process, whatever number of threads waits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from celery import states
+from celery.exceptions import TimeoutError as CeleryTimeout
+
+from eventresults.client.pending import Outcome, Promise
+from eventresults.client.result import AsyncResult
+from eventresults.client.waiting import arrivals
+from eventresults.errors import ResultTimeout
+
+if TYPE_CHECKING:
+    from eventresults.client.backend import Backend
+
+_swapping = threading.Lock()
+
+
+class Waiting:
+    """The part of a Celery backend that waits. Each result waited for has a mirror: a result of ours, for the same task."""
+
+    READY_STATES = states.READY_STATES
+    supports_native_join = True
+
+    #: Mirrors by the address of the result whose promise they keep; taking one out needs no lock, for destructors do.
+    _mirrors: dict[int, AsyncResult]
+    _ensure_not_eager: Callable[[], None]
+    get_task_meta: Callable[..., dict[str, Any]]
+    meta_of: Callable[[str, Any], dict[str, Any]]
+
+    @property
+    def home(self) -> Backend:
+        """What our own results ask."""
+        raise NotImplementedError
+
+    @property
+    def is_async(self) -> bool:
+        """Results are told, not polled for."""
+        return True
+
+    def wait_for_pending(
+        self,
+        result: Any,
+        timeout: float | None = None,
+        interval: float | None = 0.5,
+        no_ack: bool = True,  # noqa: ARG002 - Celery's
+        on_message: Callable[[dict[str, Any]], Any] | None = None,
+        on_interval: Callable[[], Any] | None = None,
+        callback: Callable[[str, Any], Any] | None = None,
+        propagate: bool = True,
+    ) -> Any:
+        """Wait for one result; what `AsyncResult.get` calls. Raises Celery's `TimeoutError`, and what a failed parent raised."""
+        self._ensure_not_eager()
+        mirror = self._mirror(result)
+        guards = [self._mirror(node) for node in _ancestors(result)] if propagate else []
+        for _ in self._arrivals(
+            [mirror], guards=guards, timeout=timeout, interval=interval, on_interval=on_interval, on_message=on_message
+        ):
+            pass
+        self._fulfil(result, mirror)
+        return result.maybe_throw(callback=callback, propagate=propagate)
+
+    def wait_for(
+        self,
+        task_id: str,
+        timeout: float | None = None,
+        interval: float | None = 0.5,
+        no_ack: bool = True,  # noqa: ARG002 - Celery's
+        on_interval: Callable[[], Any] | None = None,
+    ) -> dict[str, Any]:
+        """Wait for one task and return its meta. Raises Celery's `TimeoutError`."""
+        self._ensure_not_eager()
+        mirror = AsyncResult(task_id, backend=self.home)
+        for _ in self._arrivals([mirror], timeout=timeout, interval=interval, on_interval=on_interval):
+            pass
+        return self.meta_of(task_id, mirror.task_meta())
+
+    def iter_native(
+        self,
+        result: Any,
+        timeout: float | None = None,
+        interval: float | None = 0.5,
+        no_ack: bool = True,  # noqa: ARG002 - Celery's
+        on_message: Callable[[dict[str, Any]], Any] | None = None,
+        on_interval: Callable[[], Any] | None = None,
+    ) -> Iterator[tuple[str, Any]]:
+        """Yield (id, meta) of each result of a set as it gets ready; (id, its results) of a group within, once all of these are."""
+        self._ensure_not_eager()
+        nodes = list(result.results)
+        waiting: dict[int, set[int]] = {}  # of each node, the leaves that are not ready
+        leaves: dict[int, tuple[Any, list[int]]] = {}  # of each leaf, the nodes it belongs to
+        for number, node in enumerate(nodes):
+            for leaf in _leaves(node):
+                if leaf._cache is None:  # noqa: SLF001 - Celery's own way to tell
+                    waiting.setdefault(number, set()).add(id(leaf))
+                    leaves.setdefault(id(leaf), (leaf, []))[1].append(number)
+        for number, node in enumerate(nodes):
+            if number not in waiting:
+                yield _told(node)
+        mirrors = {id(leaf): (self._mirror(leaf), leaf, numbers) for leaf, numbers in leaves.values()}
+        by_mirror = {id(mirror): (leaf, numbers) for mirror, leaf, numbers in mirrors.values()}
+        for mirror in self._arrivals(
+            [mirror for mirror, _, _ in mirrors.values()],
+            timeout=timeout,
+            interval=interval,
+            on_interval=on_interval,
+            on_message=on_message,
+        ):
+            leaf, numbers = by_mirror[id(mirror)]
+            self._fulfil(leaf, mirror)
+            for number in numbers:
+                waiting[number].discard(id(leaf))
+                if not waiting[number]:
+                    yield _told(nodes[number])
+
+    def get_many(
+        self,
+        task_ids: Iterable[str],
+        timeout: float | None = None,
+        interval: float | None = 0.5,
+        no_ack: bool = True,  # noqa: ARG002 - Celery's
+        on_message: Callable[[dict[str, Any]], Any] | None = None,
+        on_interval: Callable[[], Any] | None = None,
+        max_iterations: int | None = None,
+        READY_STATES: frozenset[str] = states.READY_STATES,  # noqa: N803 - Celery's
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield (id, meta) of each task as it gets ready; with `max_iterations`, of those that are ready now."""
+        ids = list(dict.fromkeys(str(one) for one in task_ids))
+        if max_iterations:
+            for task_id, meta in self.home.reader.get_many(ids).items():
+                if meta is not None and meta.state in READY_STATES:
+                    yield task_id, self.meta_of(task_id, meta)
+            return
+        mirrors = [AsyncResult(task_id, backend=self.home) for task_id in ids]
+        for mirror in self._arrivals(mirrors, timeout=timeout, interval=interval, on_interval=on_interval, on_message=on_message):
+            yield mirror.id, self.meta_of(mirror.id, mirror.task_meta())
+
+    # Promises
+
+    def add_pending_result(self, result: Any, weak: bool | None = None) -> Any:
+        """Keep the promise of this result, which `then` is about to add to; `get`, which gives no `weak`, waits by itself.
+
+        The promise becomes one that is kept once, also under threads.
+        """
+        if weak is None:
+            return result
+        self._make_safe(result)
+        mirror = self._mirror(result)
+        if self._mirrors.setdefault(id(result), mirror) is mirror:
+            held = ref(result) if weak else lambda: result
+            mirror.then(partial(self._keep, held, mirror), partial(self._break, held, mirror), weak=True)
+        return result
+
+    def add_pending_results(self, results: Iterable[Any], weak: bool = False) -> list[Any]:
+        """As `add_pending_result`, of each."""
+        return [self.add_pending_result(result, weak=weak) for result in results]
+
+    def remove_pending_result(self, result: Any) -> Any:
+        """Its promise need not be kept any more. Never blocks: destructors call it."""
+        self._mirrors.pop(id(result), None)
+        return result
+
+    def on_result_fulfilled(self, result: Any) -> None:
+        """As `remove_pending_result`."""
+        self.remove_pending_result(result)
+
+    def _make_safe(self, result: Any) -> None:
+        with _swapping:
+            before = result.on_ready
+            if isinstance(before, Fulfilment):
+                return
+            promise = Fulfilment(self.home.callbacks.put)
+            promise.then(before)
+            result.on_ready = promise
+        if result._cache is not None:  # noqa: SLF001
+            promise(result)
+
+    def _keep(self, held: Callable[[], Any], mirror: AsyncResult, _: AsyncResult) -> None:
+        result = held()
+        if result is not None:
+            self._fulfil(result, mirror)
+            self._mirrors.pop(id(result), None)
+
+    def _break(self, held: Callable[[], Any], mirror: AsyncResult, error: BaseException) -> None:
+        """The task failed, which keeps the promise; or nobody will ever know."""
+        if mirror.is_settled:
+            self._keep(held, mirror, mirror)
+            return
+        result = held()
+        if result is not None:
+            self._mirrors.pop(id(result), None)
+            result.on_ready.throw(error, propagate=False)
+
+    def _fulfil(self, result: Any, mirror: AsyncResult) -> None:
+        if result._cache is None:  # noqa: SLF001
+            result._maybe_set_cache(self.meta_of(result.id, mirror.task_meta()))  # noqa: SLF001 - as Celery's own backends do
+
+    def _mirror(self, result: Any) -> AsyncResult:
+        return AsyncResult(result.id, backend=self.home)
+
+    def _arrivals(self, mirrors: list[AsyncResult], **arguments: Any) -> Iterator[AsyncResult]:
+        try:
+            yield from arrivals(mirrors, **arguments)
+        except ResultTimeout as error:
+            raise CeleryTimeout(str(error)) from None
+
+
+class Fulfilment(Promise):
+    """The promise of a Celery result: kept once; a failure calls `on_error` where there is one, else the callback."""
+
+    __slots__ = ()
+
+    def __call__(self, *args: Any) -> None:
+        """The result is ready."""
+        known = getattr(args[0], "_cache", None) if args else None
+        error = None
+        if known and known["status"] in states.PROPAGATE_STATES:
+            value = known["result"]
+            error = value if isinstance(value, BaseException) else Exception(value)
+        self.settle(Outcome(args, error))
+
+
+def _ancestors(result: Any) -> Iterator[Any]:
+    """The parents that are single tasks; as many as there are, once each."""
+    seen: set[int] = set()
+    node = result.parent
+    while node is not None and id(node) not in seen:
+        seen.add(id(node))
+        yield from _leaves(node)
+        node = node.parent
+
+
+def _leaves(node: Any) -> Iterator[Any]:
+    if hasattr(node, "_cache"):
+        yield node
+    else:
+        for one in node.results:
+            yield from _leaves(one)
+
+
+def _told(node: Any) -> tuple[str, Any]:
+    return (node.id, node._cache) if hasattr(node, "_cache") else (node.id, node.children)  # noqa: SLF001
