@@ -126,7 +126,8 @@ class CeleryDecoder(Decoder):
         """See `Decoder.error`."""
         error = meta.error
         if error is None and meta.state == states.REVOKED:
-            return TaskRevokedError((meta.revocation or {}).get("reason") or "revoked")
+            revoked: BaseException = TaskRevokedError((meta.revocation or {}).get("reason") or "revoked")
+            return revoked
         if not isinstance(error, dict) or "payload" not in error:
             return super().error(meta)
         prepared = self.value(error["payload"])
