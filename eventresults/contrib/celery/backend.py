@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import uuid_utils
 from celery import current_app
 from celery.backends.base import BaseBackend
+from celery.result import result_from_tuple
 
 from eventresults.client.backend import ACKNOWLEDGE_SECONDS
 from eventresults.client.tuples import plain
@@ -121,8 +122,10 @@ class EventResultsBackend(Waiting, BaseBackend):  # type: ignore[misc]
         return result
 
     def _restore_group(self, group_id: Any) -> dict[str, Any] | None:
-        saved = self.home.restore_group(str(group_id), app=self.app)
-        return None if saved is None else {"task_id": group_id, "result": saved}
+        saved = self.home.reader.group(str(group_id))
+        if saved is None or saved.results is None:
+            return None
+        return {"task_id": group_id, "result": result_from_tuple(saved.results, self.app)}
 
     def _delete_group(self, group_id: Any) -> None:
         self.record(GroupForgotten(group_id=str(group_id), time=self.home.recorder.now()))

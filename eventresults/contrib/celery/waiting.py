@@ -11,7 +11,7 @@ from weakref import ref
 from celery import states
 from celery.exceptions import TimeoutError as CeleryTimeout
 
-from eventresults.client.pending import Outcome, Promise
+from eventresults.client.pending import Outcome, Promise, run_here
 from eventresults.client.result import AsyncResult
 from eventresults.client.waiting import arrivals
 from eventresults.errors import ResultTimeout
@@ -30,6 +30,7 @@ class Waiting:
 
     #: Mirrors by the address of the result whose promise they keep; taking one out needs no lock, for destructors do.
     _mirrors: dict[int, AsyncResult]
+    _cache: Any
     _ensure_not_eager: Callable[[], None]
     get_task_meta: Callable[..., dict[str, Any]]
     meta_of: Callable[[str, Any], dict[str, Any]]
@@ -57,6 +58,9 @@ class Waiting:
     ) -> Any:
         """Wait for one result; what `AsyncResult.get` calls. Raises Celery's `TimeoutError`, and what a failed parent raised."""
         self._ensure_not_eager()
+        if (known := self._cache.get(result.id)) is not None:
+            result._maybe_set_cache(known)  # noqa: SLF001 - as Celery's own backends do
+            return result.maybe_throw(callback=callback, propagate=propagate)
         mirror = self._mirror(result)
         guards = [self._mirror(node) for node in _ancestors(result)] if propagate else []
         for _ in self._arrivals(
@@ -175,7 +179,7 @@ class Waiting:
             before = result.on_ready
             if isinstance(before, Fulfilment):
                 return
-            promise = Fulfilment(self.home.callbacks.put)
+            promise = Fulfilment(run_here)  # by whoever learns of it, as Celery's own
             promise.then(before)
             result.on_ready = promise
         if result._cache is not None:  # noqa: SLF001
