@@ -172,6 +172,11 @@ class GroupMeta(Sparse):
         return self.phase == "alive"
 
     @property
+    def brief(self) -> Self:
+        """It without its payloads."""
+        return self.evolve(results=None, body=None, structure=None, parts=None)
+
+    @property
     def complete(self) -> bool:
         """Whether every part of the current run has ended."""
         return self.size is not None and len(self.parts or ()) >= self.size

@@ -19,6 +19,7 @@ from eventresults.log.base import Poll, Record
 from eventresults.projector.states import Lifetimes, States
 from eventresults.view import keys
 from eventresults.view.base import Change, Fact
+from eventresults.view.openrows import open_group, open_task
 from eventresults.view.shard import SEGMENT_RECORDS, Batch, Head, Shard
 from eventresults.view.sweep import sweep
 
@@ -199,15 +200,28 @@ class _Fold:
                     batch.deletes.append(was)
                 if now is not None:
                     batch.puts[now] = b""
-            self._expire(keys.state(task_id), old, meta)
+            row = keys.state(task_id)
+            if meta.revoke_request is not None or (old is not None and old.revoke_request is not None):
+                self._put_open(row, open_task(old), open_task(meta))
+            self._expire(row, old, meta)
 
     def _put_groups(self) -> None:
         before = self._states.groups_before
         for group_id, meta in self._states.groups.items():
             old = before[group_id]
             if meta is not None and meta is not old:
+                row = keys.group(group_id)
                 self.batch.groups[group_id] = meta
-                self._expire(keys.group(group_id), old, meta)
+                self._put_open(row, open_group(old), open_group(meta))
+                self._expire(row, old, meta)
+
+    def _put_open(self, row: bytes, old: bytes | None, new: bytes | None) -> None:
+        """List what stands open in this row, and no more what does not."""
+        if new is None:
+            if old is not None:
+                self.batch.deletes.append(keys.opened(row))
+        elif new != old:
+            self.batch.puts[keys.opened(row)] = new
 
     def _expire(self, row: bytes, old: TaskMeta | GroupMeta | None, new: TaskMeta | GroupMeta) -> None:
         """Have the sweep look at this row in time.

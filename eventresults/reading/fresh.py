@@ -20,8 +20,8 @@ from eventresults.log.base import Log
 from eventresults.log.own import OwnWrites
 from eventresults.log.question import Question
 from eventresults.reading.own import needed_of, needed_of_all
-from eventresults.view import listing
-from eventresults.view.base import Fact, Freshness, Listener, Subscription, TaskPage
+from eventresults.view import listing, openrows
+from eventresults.view.base import Fact, Freshness, Listener, Openness, OpenPage, Subscription, TaskPage
 from eventresults.view.live import LiveView
 from eventresults.view.shard import Shard
 
@@ -89,10 +89,14 @@ class FreshReader:
             found.update(self._look_up(missing, partitions, deadline, bring))
         return found
 
-    def group(self, group_id: str, *, freshness: Freshness = "default", timeout: float | None = None) -> GroupMeta | None:
+    def group(
+        self, group_id: str, *, freshness: Freshness = "default", timeout: float | None = None, brief: bool = False
+    ) -> GroupMeta | None:
         """See `ViewReader.group`."""
         meta = self._of_subject(group_id, freshness, timeout, lambda shard: shard.group(group_id))
-        return meta if meta is not None and meta.exists and not meta.expired(self._now()) else None
+        if meta is None or not meta.exists or meta.expired(self._now()):
+            return None
+        return meta.brief if brief else meta
 
     def history(self, subject: str, *, freshness: Freshness = "default", timeout: float | None = None) -> list[Fact]:
         """See `ViewReader.history`."""
@@ -131,6 +135,26 @@ class FreshReader:
                 cursor=cursor,
                 now=self._now(),
             ),
+            deadline,
+            self._bringing(listed, freshness, deadline),
+        )
+
+    def opened(
+        self,
+        kind: Openness,
+        *,
+        limit: int = 1_000,
+        cursor: str | None = None,
+        freshness: Freshness = "default",
+        timeout: float | None = None,
+        partitions: Sequence[int] | None = None,
+    ) -> OpenPage:
+        """See `ViewReader.opened`. With `partitions`, of these alone."""
+        deadline = self._deadline(timeout)
+        listed = self._view.partitions if partitions is None else partitions
+        self._await_folded(needed_of_all(self._own, deadline), deadline)
+        return self._read(
+            lambda shards: openrows.opened([shards[partition] for partition in listed], kind, limit=limit, cursor=cursor, now=self._now()),
             deadline,
             self._bringing(listed, freshness, deadline),
         )

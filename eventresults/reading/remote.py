@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from time import monotonic, time
 from typing import Any
 
@@ -15,7 +16,7 @@ from eventresults.log.base import Log
 from eventresults.log.own import OwnWrites
 from eventresults.reading.own import needed_of, needed_of_all
 from eventresults.view import protocol
-from eventresults.view.base import Fact, Freshness, Listener, Subscription, TaskPage
+from eventresults.view.base import Fact, Freshness, Listener, Openness, OpenPage, OpenRow, Subscription, TaskPage
 from eventresults.view.listeners import Listeners
 from eventresults.view.remote import RemoteView
 
@@ -73,10 +74,12 @@ class RemoteReader:
             ids = ids[len(answer.rows) :]
         return found
 
-    def group(self, group_id: str, *, freshness: Freshness = "default", timeout: float | None = None) -> GroupMeta | None:
+    def group(
+        self, group_id: str, *, freshness: Freshness = "default", timeout: float | None = None, brief: bool = False
+    ) -> GroupMeta | None:
         """See `ViewReader.group`."""
         key_of(group_id)
-        [row] = self._ask(protocol.Rows, protocol.Group, group_id, freshness, timeout, subjects=[group_id]).rows
+        [row] = self._ask(protocol.Rows, partial(protocol.Group, brief=brief), group_id, freshness, timeout, subjects=[group_id]).rows
         meta = None if row is None else rows.decode_group(row)
         return None if meta is None or meta.expired(self._now()) else meta
 
@@ -107,19 +110,28 @@ class RemoteReader:
         return self._recent({**query, "partitions": list(partitions)}, freshness, timeout, partitions)
 
     def _recent(self, query: Mapping[str, Any], freshness: Freshness, timeout: float | None, partitions: Sequence[int] | None) -> TaskPage:
-        deadline = self._deadline(timeout)
-        needed = needed_of_all(self._own, deadline)
-        if partitions is not None:
-            needed = {partition: offset for partition, offset in needed.items() if partition in partitions}
-        answer = self.view.call(
-            protocol.Page,
-            protocol.Recent,
-            query,
-            protocol.wire_freshness(freshness),
-            needed,
-            timeout=max(deadline - monotonic(), 0.0),
-        )
+        answer = self._ask_all(protocol.Page, protocol.Recent, query, freshness, timeout, partitions)
         return TaskPage([rows.decode_task(row) for row in answer.rows], answer.cursor)
+
+    def opened(
+        self,
+        kind: Openness,
+        *,
+        limit: int = 1_000,
+        cursor: str | None = None,
+        freshness: Freshness = "default",
+        timeout: float | None = None,
+    ) -> OpenPage:
+        """See `ViewReader.opened`."""
+        return self._opened({"kind": kind, "limit": limit, "cursor": cursor}, freshness, timeout, None)
+
+    def opened_of(self, partitions: Sequence[int], query: Mapping[str, Any], *, freshness: Freshness, timeout: float) -> OpenPage:
+        """See `ViewReader.opened`, whose other arguments `query` holds: of these partitions alone, all of which the owner must have."""
+        return self._opened({**query, "partitions": list(partitions)}, freshness, timeout, partitions)
+
+    def _opened(self, query: Mapping[str, Any], freshness: Freshness, timeout: float | None, partitions: Sequence[int] | None) -> OpenPage:
+        answer = self._ask_all(protocol.Open, protocol.Opened, query, freshness, timeout, partitions)
+        return OpenPage([OpenRow(*row) for row in answer.rows], answer.cursor)
 
     def subscribe(self, subjects: Iterable[str], listener: Listener) -> Subscription:
         """See `ViewReader.subscribe`."""
@@ -147,6 +159,24 @@ class RemoteReader:
     def close(self) -> None:
         """End the connection. Idempotent."""
         self.view.close()
+
+    def _ask_all(
+        self,
+        expected: Any,
+        question: Any,
+        query: Mapping[str, Any],
+        freshness: Freshness,
+        timeout: float | None,
+        partitions: Sequence[int] | None,
+    ) -> Any:
+        """What concerns all ids of these partitions (None: of all)."""
+        deadline = self._deadline(timeout)
+        needed = needed_of_all(self._own, deadline)
+        if partitions is not None:
+            needed = {partition: offset for partition, offset in needed.items() if partition in partitions}
+        return self.view.call(
+            expected, question, query, protocol.wire_freshness(freshness), needed, timeout=max(deadline - monotonic(), 0.0)
+        )
 
     def _ask(
         self, expected: Any, question: Any, about: Any, freshness: Freshness, timeout: float | None, *, subjects: Sequence[str]

@@ -21,9 +21,9 @@ from eventresults.reading import RemoteReader
 from eventresults.service.links import Link
 from eventresults.service.placing import Placing
 from eventresults.service.routes import Routes
-from eventresults.view.base import Fact, Freshness, Listener, Subscription, TaskPage
+from eventresults.view import listing, openrows
+from eventresults.view.base import Fact, Freshness, Listener, Openness, OpenPage, Subscription, TaskPage
 from eventresults.view.listeners import Listeners
-from eventresults.view.listing import merged
 
 #: Members asked at the same time.
 ASKED_AT_ONCE: Final = 16
@@ -96,9 +96,11 @@ class GroupView:
                         del by_partition[partition]
         return found
 
-    def group(self, group_id: str, *, freshness: Freshness = "default", timeout: float | None = None) -> GroupMeta | None:
+    def group(
+        self, group_id: str, *, freshness: Freshness = "default", timeout: float | None = None, brief: bool = False
+    ) -> GroupMeta | None:
         """See `ViewReader.group`."""
-        return self._of(group_id, lambda reader, left: reader.group(group_id, freshness=freshness, timeout=left), timeout)
+        return self._of(group_id, lambda reader, left: reader.group(group_id, freshness=freshness, timeout=left, brief=brief), timeout)
 
     def history(self, subject: str, *, freshness: Freshness = "default", timeout: float | None = None) -> list[Fact]:
         """See `ViewReader.history`."""
@@ -119,25 +121,29 @@ class GroupView:
         """See `ViewReader.recent`."""
         deadline = self._deadline(timeout)
         query = {"state": state, "name": name, "since": since, "until": until, "limit": limit, "cursor": cursor}
-        while True:
-            by_link: dict[Link, list[int]] = {}
-            for partition in self._partitions():
-                by_link.setdefault(self._routes.link(partition, deadline), []).append(partition)
+        pages = self._of_all(
+            lambda reader, partitions: reader.recent_of(partitions, query, freshness=freshness, timeout=max(deadline - monotonic(), 0.0)),
+            deadline,
+        )
+        return listing.merged(pages, limit)
 
-            def ask(link: Link, by_link: Mapping[Link, list[int]] = by_link) -> TaskPage | EventResultsError:
-                try:
-                    return link.reader.recent_of(by_link[link], query, freshness=freshness, timeout=max(deadline - monotonic(), 0.0))
-                except (NotOwner, ViewUnavailable) as error:
-                    return error
-
-            pages = []
-            for link, page in zip(by_link, self._each(ask, list(by_link)), strict=True):
-                if isinstance(page, EventResultsError):
-                    self._routes.misled(by_link[link], link, page, deadline)
-                else:
-                    pages.append(page)
-            if len(pages) == len(by_link):
-                return merged(pages, limit)
+    def opened(
+        self,
+        kind: Openness,
+        *,
+        limit: int = 1_000,
+        cursor: str | None = None,
+        freshness: Freshness = "default",
+        timeout: float | None = None,
+    ) -> OpenPage:
+        """See `ViewReader.opened`."""
+        deadline = self._deadline(timeout)
+        query = {"kind": kind, "limit": limit, "cursor": cursor}
+        pages = self._of_all(
+            lambda reader, partitions: reader.opened_of(partitions, query, freshness=freshness, timeout=max(deadline - monotonic(), 0.0)),
+            deadline,
+        )
+        return openrows.merged(pages, limit)
 
     def wait_until(self, position: Position, timeout: float | None = None) -> bool:
         """See `FreshReader.wait_until`."""
@@ -218,6 +224,28 @@ class GroupView:
                 return ask(link.reader, max(deadline - monotonic(), 0.0))
             except (NotOwner, ViewUnavailable) as error:
                 self._routes.misled([partition], link, error, deadline)
+
+    def _of_all(self, ask: Callable[[RemoteReader, list[int]], T], deadline: float) -> list[T]:
+        """What each member answers of its partitions."""
+        while True:
+            by_link: dict[Link, list[int]] = {}
+            for partition in self._partitions():
+                by_link.setdefault(self._routes.link(partition, deadline), []).append(partition)
+
+            def asked(link: Link, by_link: Mapping[Link, list[int]] = by_link) -> T | EventResultsError:
+                try:
+                    return ask(link.reader, by_link[link])
+                except (NotOwner, ViewUnavailable) as error:
+                    return error
+
+            answers: list[T] = []
+            for link, answer in zip(by_link, self._each(asked, list(by_link)), strict=True):
+                if isinstance(answer, EventResultsError):
+                    self._routes.misled(by_link[link], link, answer, deadline)
+                else:
+                    answers.append(answer)
+            if len(answers) == len(by_link):
+                return answers
 
     def _each(self, ask: Callable[[Link], T], links: Sequence[Link]) -> list[T]:
         return [ask(links[0])] if len(links) == 1 else list(self._pool.map(ask, links))

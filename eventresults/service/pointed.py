@@ -20,7 +20,7 @@ from eventresults.log.own import OwnWrites
 from eventresults.service.leaving import close_at_exit
 from eventresults.service.missed import tell_missed_revokes
 from eventresults.service.owner import Told
-from eventresults.view.base import Fact, Freshness, Listener, Subscription, TaskPage, ViewReader
+from eventresults.view.base import Fact, Freshness, Listener, Openness, OpenPage, Subscription, TaskPage, ViewReader
 from eventresults.view.listeners import Listeners
 
 logger = logging.getLogger(__name__)
@@ -126,9 +126,11 @@ class PointedView:
         """See `ViewReader.get_many`."""
         return self._ask(lambda reader, left: reader.get_many(task_ids, freshness=freshness, timeout=left), timeout)
 
-    def group(self, group_id: str, *, freshness: Freshness = "default", timeout: float | None = None) -> GroupMeta | None:
+    def group(
+        self, group_id: str, *, freshness: Freshness = "default", timeout: float | None = None, brief: bool = False
+    ) -> GroupMeta | None:
         """See `ViewReader.group`."""
-        return self._ask(lambda reader, left: reader.group(group_id, freshness=freshness, timeout=left), timeout)
+        return self._ask(lambda reader, left: reader.group(group_id, freshness=freshness, timeout=left, brief=brief), timeout)
 
     def history(self, subject: str, *, freshness: Freshness = "default", timeout: float | None = None) -> list[Fact]:
         """See `ViewReader.history`."""
@@ -153,6 +155,18 @@ class PointedView:
             ),
             timeout,
         )
+
+    def opened(
+        self,
+        kind: Openness,
+        *,
+        limit: int = 1_000,
+        cursor: str | None = None,
+        freshness: Freshness = "default",
+        timeout: float | None = None,
+    ) -> OpenPage:
+        """See `ViewReader.opened`."""
+        return self._ask(lambda reader, left: reader.opened(kind, limit=limit, cursor=cursor, freshness=freshness, timeout=left), timeout)
 
     def subscribe(self, subjects: Iterable[str], listener: Listener) -> Subscription:
         """See `ViewReader.subscribe`."""

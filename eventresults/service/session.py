@@ -196,7 +196,7 @@ class Session:
             return protocol.Said(said.call, answer=True)
         return self._look(said, max(timeout - (monotonic() - begun), 0.0))
 
-    def _look(self, said: protocol.Tasks | protocol.Group | protocol.History | protocol.Recent, left: float) -> protocol.Answer:
+    def _look(self, said: protocol.Lookup, left: float) -> protocol.Answer:
         reader = self._served.reader
         freshness = protocol.read_freshness(said.freshness)
         match said:
@@ -204,7 +204,7 @@ class Session:
                 found = reader.get_many(said.ids, freshness=freshness, timeout=left)
                 return protocol.Rows(said.call, _rows([found[one] for one in said.ids]))
             case protocol.Group():
-                group = reader.group(said.id, freshness=freshness, timeout=left)
+                group = reader.group(said.id, freshness=freshness, timeout=left, brief=said.brief)
                 return protocol.Rows(said.call, [None if group is None else rows.encode_group(group)])
             case protocol.History():
                 facts = reader.history(said.id, freshness=freshness, timeout=left)
@@ -212,6 +212,9 @@ class Session:
             case protocol.Recent():
                 page = reader.recent(**said.query, freshness=freshness, timeout=left)
                 return protocol.Page(said.call, [rows.encode_task(meta) for meta in page.items], page.cursor)
+            case protocol.Opened():
+                found_open = reader.opened(**said.query, freshness=freshness, timeout=left)
+                return protocol.Open(said.call, [(row.subject, row.facts) for row in found_open.items], found_open.cursor)
 
     # Watching
 
@@ -324,7 +327,7 @@ class Session:
         if self._closed:
             return
         frame = protocol.encode(message)
-        if len(frame) > protocol.MAX_FRAME_BYTES and isinstance(message, protocol.Rows | protocol.Facts | protocol.Page | protocol.Said):
+        if len(frame) > protocol.MAX_FRAME_BYTES and isinstance(message, protocol.Found | protocol.Said):
             large = ViewError(f"the answer takes {len(frame):,} bytes, over {protocol.MAX_FRAME_BYTES:,}: ask for less at once.")
             frame = protocol.encode(protocol.failed(message.call, large))
         self._out.send(frame)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from eventresults.domain.events import TaskEvent, UnknownEvent
 from eventresults.domain.meta import GroupMeta, TaskMeta
@@ -16,6 +16,8 @@ from eventresults.domain.position import Position
 #: How new an answer must be: "default" (a SUCCESS at once, all else linearizable), "latest" (always ask the log's end),
 #: "applied" (what is there), or a position that the view must have folded.
 Freshness = Literal["default", "latest", "applied"] | Position
+#: What may stand open: a group whose parts have all ended and whose body was not sent; a task whose revocation was asked for.
+Openness = Literal["group", "revoke"]
 
 
 class Store(Protocol):
@@ -73,6 +75,20 @@ class TaskPage(NamedTuple):
     cursor: str | None
 
 
+class OpenRow(NamedTuple):
+    """Something that waits for somebody to see to it: a task or group of this id, and what is known of the matter."""
+
+    subject: str
+    facts: dict[str, Any]
+
+
+class OpenPage(NamedTuple):
+    """One page of what stands open, by id. `cursor` continues it; None: that was the end."""
+
+    items: list[OpenRow]
+    cursor: str | None
+
+
 class Subscription(Protocol):
     """A live stream of changes of some ids."""
 
@@ -104,8 +120,10 @@ class ViewReader(Protocol):
     ) -> dict[str, TaskMeta | None]:
         """What is known of many, by id: one question to the log for all of them."""
 
-    def group(self, group_id: str, *, freshness: Freshness = "default", timeout: float | None = None) -> GroupMeta | None:
-        """What is known of one group."""
+    def group(
+        self, group_id: str, *, freshness: Freshness = "default", timeout: float | None = None, brief: bool = False
+    ) -> GroupMeta | None:
+        """What is known of one group; with `brief`, without its payloads: `parts`, `body`, `structure`, `results`."""
 
     def history(self, subject: str, *, freshness: Freshness = "default", timeout: float | None = None) -> list[Fact]:
         """Every fact of one task or group that the view still holds, oldest first, earlier lives included."""
@@ -125,6 +143,20 @@ class ViewReader(Protocol):
         """Tasks by the log time (ms) of their first fact, since <= time < until, newest first.
 
         A page reads at most 50,000 index rows. Raises ValueError for a cursor that this method did not make.
+        """
+
+    def opened(
+        self,
+        kind: Openness,
+        *,
+        limit: int = 1_000,
+        cursor: str | None = None,
+        freshness: Freshness = "default",
+        timeout: float | None = None,
+    ) -> OpenPage:
+        """What stands open, by id: see `eventresults.view.openrows` for the kinds and what their rows tell.
+
+        A page holds at most `limit` rows. Raises ValueError for a cursor that this method did not make.
         """
 
     def subscribe(self, subjects: Iterable[str], listener: Listener) -> Subscription:

@@ -6,6 +6,7 @@ STATE = b"s"  #: s + task id -> TaskMeta
 GROUP = b"g"  #: g + group id -> GroupMeta
 HISTORY = b"h"  #: h + first offset -> segment of up to 64 records
 RECENT = b"r"  #: r + log time of the first fact + task id -> empty
+OPEN = b"o"  #: o + (tag + id of the row) -> what stands open there
 EXPIRY = b"e"  #: e + log time + (tag + id of the row) -> empty
 DEAD = b"d"  #: d + offset -> dead letter
 META = b"m"  #: m + name
@@ -36,6 +37,11 @@ def history(first_offset: int) -> bytes:
 def recent(born_at: int, task_id: str) -> bytes:
     """Index row of a life that began at this log time."""
     return RECENT + number(born_at) + task_id.encode()
+
+
+def opened(row: bytes) -> bytes:
+    """Index row: something stands open in `row`."""
+    return OPEN + row
 
 
 def expiry(at: int, row: bytes) -> bytes:

@@ -21,7 +21,7 @@ from eventresults.errors import EventCorrupt, EventResultsError, ViewUnavailable
 from eventresults.view.base import Change, Fact, Freshness
 
 #: Raised when a message changes its meaning; both sides must speak the same.
-VERSION: Final = 1
+VERSION: Final = 2
 BEAT_SECONDS: Final = 0.5
 #: An owner that says nothing for so long is silent: stopped, or cut off.
 SILENCE_SECONDS: Final = 1.5
@@ -54,13 +54,14 @@ class Tasks(Message, tag=1):
 
 
 class Group(Message, tag=2):
-    """What is known of this group?"""
+    """What is known of this group? `brief`: without its payloads."""
 
     call: int
     id: str
     freshness: WireFreshness
     needed: Vector
     timeout: float
+    brief: bool = False
 
 
 class History(Message, tag=3):
@@ -115,6 +116,16 @@ class Ask(Message, tag=9):
     call: int
     what: str
     arguments: dict[str, Any]
+    timeout: float
+
+
+class Opened(Message, tag=10):
+    """One page of what stands open; `query` holds the arguments of `ViewReader.opened`."""
+
+    call: int
+    query: dict[str, Any]
+    freshness: WireFreshness
+    needed: Vector
     timeout: float
 
 
@@ -204,9 +215,20 @@ class Leaving(Message, tag=42):
     """The owner goes. Look for another one."""
 
 
-Question = Tasks | Group | History | Recent | Reach | Ask
+class Open(Message, tag=44):
+    """One page of what stands open: of each its id, and what is known of the matter."""
+
+    call: int
+    rows: list[tuple[str, dict[str, Any]]]
+    cursor: str | None
+
+
+#: What a view is asked, and what it answers.
+Lookup = Tasks | Group | History | Recent | Opened
+Found = Rows | Facts | Page | Open
+Question = Lookup | Reach | Ask
 Request = Question | Watch | Unwatch | WatchRevokes
-Answer = Rows | Facts | Page | Said | Failed | Watching
+Answer = Found | Said | Failed | Watching
 Reply = Hello | Answer | Changes | Beat | Lagged | Moved | Leaving
 
 encode = msgspec.msgpack.Encoder().encode

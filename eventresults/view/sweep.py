@@ -91,6 +91,9 @@ def _segment_due(shard: Shard, batch: Batch, row: bytes, keep: int) -> int | Non
 def _remove(shard: Shard, batch: Batch, row: bytes) -> None:
     tag, name = row[:1], row[1:]
     batch.deletes.append(row)
+    if tag in {keys.STATE, keys.GROUP}:
+        batch.puts.pop(keys.opened(row), None)
+        batch.deletes.append(keys.opened(row))
     if tag == keys.GROUP:
         batch.groups.pop(name.decode(), None)
     if tag != keys.STATE:

@@ -14,6 +14,7 @@ from eventresults.log.base import Record
 from eventresults.projector import Lifetimes
 from eventresults.service.compare import Picture, differences
 from eventresults.view import keys, listing
+from eventresults.view.openrows import open_group, open_task
 from eventresults.view.rocksdb import MEGABYTE, RocksResources, RocksStore
 from eventresults.view.shard import NEVER
 from eventresults.view.sweep import due
@@ -190,7 +191,11 @@ def test_every_index_row_has_its_row_and_every_row_its_index(records: list[Recor
         for row in rows(folding.store, keys.EXPIRY):
             at = int.from_bytes(row[1:9])
             looked_at[row[9:]] = min(looked_at.get(row[9:], NEVER), at)
-        metas += [folding.shard.group(row[1:].decode()) for row in rows(folding.store, keys.GROUP)]
+        groups = [folding.shard.group(row[1:].decode()) for row in rows(folding.store, keys.GROUP)]
+        standing = {keys.opened(keys.state(meta.task_id)): open_task(meta) for meta in metas}
+        standing |= {keys.opened(keys.group(meta.group_id)): open_group(meta) for meta in groups}
+        assert rows(folding.store, keys.OPEN) == {row: raw for row, raw in standing.items() if raw is not None}
+        metas += groups
         for meta in metas:
             if meta.expires_at is not None:
                 row = keys.state(meta.task_id) if hasattr(meta, "task_id") else keys.group(meta.group_id)

@@ -21,7 +21,19 @@ from eventresults.view import keys
 from eventresults.view.live import LiveView
 from eventresults.view.memory import MemoryStore
 from eventresults.view.shard import Head, Shard
-from tests.support.events import GROUP, LOG_EPOCH, TASK, failed, forgotten, group_saved, revoke_requested, sent, started, succeeded
+from tests.support.events import (
+    GROUP,
+    LOG_EPOCH,
+    TASK,
+    failed,
+    forgotten,
+    group_saved,
+    group_sized,
+    revoke_requested,
+    sent,
+    started,
+    succeeded,
+)
 from tests.support.views import FakeClock, until
 
 
@@ -192,16 +204,17 @@ def test_a_read_waits_until_the_view_has_folded_what_was_there_when_it_began(des
     assert found.state == "PENDING"
 
 
-@pytest.mark.parametrize("read", ["get", "get_many", "history", "group", "recent"])
+@pytest.mark.parametrize("read", ["get", "get_many", "history", "group", "recent", "opened"])
 def test_every_read_is_of_what_was_there_when_it_began(desk: Desk, read: str):
     # given
-    desk.tell(sent(), group_saved())
+    desk.tell(sent(), group_saved(), group_sized(0))
     ask = {
         "get": lambda: desk.reader.get(TASK),
         "get_many": lambda: desk.reader.get_many([TASK])[TASK],
         "history": lambda: desk.reader.history(TASK),
         "group": lambda: desk.reader.group(GROUP),
         "recent": lambda: desk.reader.recent().items,
+        "opened": lambda: desk.reader.opened("group").items,
     }[read]
 
     # when / then

@@ -52,6 +52,7 @@ READS = {
     "group": lambda view: view.group(TASK),
     "history": lambda view: view.history(TASK),
     "recent": lambda view: view.recent().items,
+    "opened": lambda view: view.opened("group").items,
     "subscribe": lambda view: view.subscribe([TASK], print).close(),
     "open_revokes": lambda view: view.open_revokes(print).close(),
     "owner": lambda view: view.owner.heads[0].counts,

@@ -19,7 +19,18 @@ from eventresults.service import session as sessions
 from eventresults.view import protocol
 from eventresults.view.listeners import Listeners
 from eventresults.view.remote import RemoteView
-from tests.support.events import failed, forgotten, group_saved, revoke_requested, sent, started, succeeded, updated
+from tests.support.events import (
+    failed,
+    forgotten,
+    group_part,
+    group_saved,
+    group_sized,
+    revoke_requested,
+    sent,
+    started,
+    succeeded,
+    updated,
+)
 from tests.support.views import until
 from tests.unit.service.wire import Heard, Shown, Wire, running_loop
 
@@ -253,6 +264,7 @@ def test_a_reader_at_a_distance_answers_as_the_owner_does(running):
     # given
     shown, heard = Shown(), Heard()
     shown.tell(sent(task_id="a", name="add"), succeeded(task_id="a"), sent(task_id="b"), group_saved(group_id="g"))
+    shown.tell(*(group_sized(1, group_id=one) for one in "xyz"), *(group_part("a", group_id=one, result="r") for one in "xyz"))
     view, _ = reading(shown, running, heard)
     far = RemoteReader(view, shown.log, OwnWrites(), heard.listeners)
     near = shown.served.reader
@@ -264,6 +276,16 @@ def test_a_reader_at_a_distance_answers_as_the_owner_does(running):
     assert far.group("g", **applied) == near.group("g", **applied)
     assert far.history("a", **applied) == near.history("a", **applied)
     assert far.recent(name="add", limit=1, **applied) == near.recent(name="add", limit=1, **applied)
+    assert far.group("x", **applied).parts == {"a/0": ["SUCCESS", "r"]}
+    brief = far.group("x", **applied, brief=True)
+    assert brief == near.group("x", **applied, brief=True)
+    assert (brief.parts, brief.completed_by is None) == (None, False)
+    first = far.opened("group", limit=2, **applied)
+    assert first == near.opened("group", limit=2, **applied)
+    assert [row.subject for row in far.opened("group", cursor=first.cursor, **applied).items] == ["z"]
+    assert far.opened("revoke", **applied) == ([], None)
+    with pytest.raises(ValueError, match="no cursor"):
+        far.opened("group", cursor="?", **applied)
     assert far.wait_until(Position(0, 0), 0) in (True, False)
     assert not far.wait_until(Position(0, 99), 0.01)
     assert far.ask("what", {"n": 1}, 1) == ["what", {"n": 1}]
