@@ -80,6 +80,7 @@ def group_row(meta: GroupMeta) -> dict[str, Any]:
         "id": meta.group_id,
         "results": meta.results,
         "size": meta.size,
+        "added": meta.added,
         "complete": meta.complete,
         "run": meta.run,
         "parts": meta.parts,

@@ -70,6 +70,7 @@ _WIRE: dict[str, Any] = {
 
 #: What each field means, whatever the kind.
 DESCRIPTIONS: dict[str, str] = {
+    "added": "Id of a task that joins the group: one part more.",
     "args": "Positional arguments of the task.",
     "attempt": "Which attempt this is, from 1.",
     "body": "What follows the group.",

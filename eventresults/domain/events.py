@@ -208,10 +208,14 @@ class GroupSaved(GroupFact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupSized(GroupFact):
-    """How many parts the group has, what follows it (`body`) and how it is built (`structure`)."""
+    """How many parts the group has, what follows it (`body`) and how it is built (`structure`).
+
+    Each may be told by a fact of its own. `added` is a task that joins the group later: one part more.
+    """
 
     kind: ClassVar[str] = "group-sized"
-    size: Count
+    size: Count | None = None
+    added: str | None = None
     body: Wire = None
     structure: Wire = None
     result_expires: Lifetime | None = None

@@ -89,24 +89,24 @@ def _count(before: GroupMeta, event: GroupPart, fields: Fields, offset: int) -> 
     if key in parts:
         return
     fields["parts"] = {**parts, key: [event.state, event.result]}
-    if before.completed_by is None and before.size is not None and len(parts) + 1 >= before.size:
+    if before.completed_by is None and before.wanted is not None and len(parts) + 1 >= before.wanted:
         fields["completed_by"] = offset
 
 
 def _size(before: GroupMeta, event: GroupSized, fields: Fields, offset: int) -> None:
-    """Learn the size; once the body of a run was sent, a size opens the next run."""
-    parts = before.parts or {}
-    if before.dispatched is not None:
+    """Learn what the fact tells; once the body of a run was sent, it opens the next run, unless it only adds to the one before."""
+    if before.dispatched is not None and event.added is None:
         fields["run"] = before.run + 1
-        for name in ("parts", "completed_by", "claim", "dispatched", "body", "structure"):
+        for name in ("size", "added", "parts", "completed_by", "claim", "dispatched", "body", "structure"):
             fields.pop(name, None)
-        parts = {}
-    fields["size"] = event.size
-    if event.body is not None:
-        fields["body"] = event.body
-    if event.structure is not None:
-        fields["structure"] = event.structure
-    if len(parts) < event.size:
+    for name in ("size", "body", "structure"):
+        if getattr(event, name) is not None:
+            fields[name] = getattr(event, name)
+    added = fields.get("added") or []
+    if event.added is not None and event.added not in added:
+        added = fields["added"] = [*added, event.added]
+    size = fields.get("size")
+    if size is None or len(fields.get("parts") or ()) < size + len(added):
         fields.pop("completed_by", None)
     elif fields.get("completed_by") is None:
         fields["completed_by"] = offset

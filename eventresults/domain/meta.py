@@ -139,7 +139,8 @@ class TaskMeta(Sparse):
 class GroupMeta(Sparse):
     """One group as the log tells it.
 
-    `results` is the saved `as_tuple()` form (None: not saved). `size`, `body`, `structure` describe a chord; `parts` maps
+    `results` is the saved `as_tuple()` form (None: not saved). `size`, `body`, `structure` describe a chord, to which the tasks `added`
+    came later; `parts` maps
     `"task_id/group_index"` to `[state, result]` for the current `run`. `claim` is the open claim to send the body:
     {"by", "body_id", "until"}; `dispatched` the body's id once it was sent ("" when it has none).
     """
@@ -148,11 +149,12 @@ class GroupMeta(Sparse):
     phase: Phase = "alive"
     results: Any = None
     size: int | None = None
+    added: list[str] | None = None
     body: Any = None
     structure: Any = None
     run: int = 0
     parts: dict[str, list[Any]] | None = None
-    #: Offset of the part that completed the count in this run.
+    #: Offset of the fact that completed the count in this run.
     completed_by: int | None = None
     claim: dict[str, Any] | None = None
     dispatched: str | None = None
@@ -179,7 +181,12 @@ class GroupMeta(Sparse):
     @property
     def complete(self) -> bool:
         """Whether every part of the current run has ended."""
-        return self.size is not None and len(self.parts or ()) >= self.size
+        return self.wanted is not None and len(self.parts or ()) >= self.wanted
+
+    @property
+    def wanted(self) -> int | None:
+        """How many parts it has in all; None while nobody told."""
+        return None if self.size is None else self.size + len(self.added or ())
 
     @property
     def position(self) -> Position:

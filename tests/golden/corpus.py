@@ -105,6 +105,8 @@ EVENTS: dict[str, Event] = {
     "forgotten": TaskForgotten(**TASK, reason="read"),
     "group saved": GroupSaved(**GROUP, results=[["group-1", None], [[["task-1", None], None]]], result_expires=60),
     "group sized": GroupSized(**GROUP, size=2, body={"task": "shop.sum"}, structure=[1, 1], result_expires=60),
+    "group sized: begun": GroupSized(**GROUP, body={"task": "shop.sum"}, structure=[1, 1], result_expires=60),
+    "group sized: joined": GroupSized(**GROUP, added="task-2", result_expires=60),
     "group part": GroupPart(**GROUP, task_id="task-1", group_index=0, state="SUCCESS", result=3, result_expires=60),
     "group dispatching": GroupDispatching(**GROUP, by="worker@host/4711", body_id="task-9", until=LATER, result_expires=60),
     "group dispatched": GroupDispatched(**GROUP, body_id="task-9", result_expires=60),

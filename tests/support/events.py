@@ -112,7 +112,7 @@ def group_saved(*, second: float = 0, **fields: Any) -> GroupSaved:
     return _group(GroupSaved, second, {"results": [[GROUP, None], []], **fields})
 
 
-def group_sized(size: int = 2, *, second: float = 0, **fields: Any) -> GroupSized:
+def group_sized(size: int | None = 2, *, second: float = 0, **fields: Any) -> GroupSized:
     return _group(GroupSized, second, {"size": size, **fields})
 
 

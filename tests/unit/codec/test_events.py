@@ -183,7 +183,6 @@ DEEP = "[" * 100_000
         record(kind="task-failed", error=[]),
         record(kind="task-retried", when="soon"),
         record(kind="task-retried", when=5),
-        record(kind="group-sized", task_id=..., group_id="g"),
         record(kind="group-sized", task_id=..., group_id="g", size=2**64),
         record(kind="group-saved"),
         record(kind="task-paused", time="noon"),

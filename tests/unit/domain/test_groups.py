@@ -118,6 +118,37 @@ def test_a_size_after_the_body_was_sent_opens_the_next_run():
     assert (meta.completed_by, sorted(meta.parts)) == (7, ["a/0", "b/0"])
 
 
+def test_a_fact_without_a_size_opens_the_next_run_too():
+    meta = fold_group(group_sized(1), group_part("a"), group_dispatched(), group_sized(None, body="b", structure="s"))
+    assert (meta.run, meta.size, meta.parts, meta.dispatched, meta.body, meta.complete) == (1, None, None, None, "b", False)
+
+    meta = fold_group(group_part("a"), group_sized(1), meta=meta)
+    assert (meta.run, meta.completed_by, meta.body, meta.structure) == (1, 5, "b", "s")
+
+
+def test_a_task_that_joins_is_one_part_more_whenever_it_is_told():
+    joins = group_sized(None, added="c")
+
+    early = fold_group(group_part("a"), joins, group_sized(2), group_part("b"))
+    assert (early.wanted, early.complete, early.completed_by) == (3, False, None)
+    assert fold_group(group_part("c"), meta=early).completed_by == 4
+
+    late = fold_group(group_sized(2), group_part("a"), joins, group_part("b"))
+    assert (late.wanted, late.complete, late.completed_by) == (3, False, None)
+    assert fold_group(group_part("c"), meta=late).completed_by == 4
+
+
+def test_a_task_joins_once_and_for_one_run():
+    meta = fold_group(group_sized(1), group_sized(None, added="c"), group_sized(None, added="c"))
+    assert (meta.added, meta.wanted) == (["c"], 2)
+
+    meta = fold_group(group_part("a"), group_part("c"), group_dispatched(), group_sized(None, added="d"), meta=meta)
+    assert (meta.run, meta.dispatched) == (0, "body-1")
+
+    meta = fold_group(group_sized(1), meta=meta)
+    assert (meta.run, meta.added, meta.wanted) == (1, None, 1)
+
+
 def test_a_claim_holds_against_another_until_its_time():
     first = fold_group(group_sized(1), group_dispatching("a", second=2, until=32))
     assert first.claim == {"by": "a", "body_id": "body-1", "until": moment(32)}
