@@ -10,10 +10,12 @@ import uuid_utils
 from celery import current_app
 from celery.backends.base import BaseBackend
 from celery.result import result_from_tuple
+from kombu.serialization import prepare_accept_content
 
 from eventresults.client.backend import ACKNOWLEDGE_SECONDS
 from eventresults.client.tuples import plain
 from eventresults.contrib.celery import facts
+from eventresults.contrib.celery.chords import Chords
 from eventresults.contrib.celery.facts import CeleryDecoder
 from eventresults.contrib.celery.options import read
 from eventresults.contrib.celery.payloads import Payloads
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 PASSING = (LogUnavailable, AppendTimeout, ViewStale, ViewUnavailable)
 
 
-class EventResultsBackend(Waiting, BaseBackend):  # type: ignore[misc]
+class EventResultsBackend(Waiting, Chords, BaseBackend):  # type: ignore[misc]
     """Keeps results in a log. Made by Celery for `result_backend = "eventresults+kafka://host:9092/topic"`, and the like.
 
     The URL after `eventresults+` is that of `eventresults.connect`, its query and `result_backend_transport_options` hold settings of the
@@ -50,6 +52,9 @@ class EventResultsBackend(Waiting, BaseBackend):  # type: ignore[misc]
         failure_expires = app.conf.get("result_failure_expires")
         self.failure_expires = self.expires if failure_expires is None else self.prepare_expires(failure_expires, type=int)
         self.payloads = Payloads(serializer=self.serializer, compression=self.compression, accept=self.accept)
+        self.bodies = Payloads(
+            serializer=app.conf.task_serializer, compression=None, accept=prepare_accept_content(app.conf.accept_content)
+        )
         self.decoder = CeleryDecoder(self)
         self._tracker: Tracker | None = None
         self._opening = threading.Lock()

@@ -21,6 +21,7 @@ class Options:
     fact that the task was sent. `observe`: the kinds of fact that are learned from Celery's signals. `observe_timeout` (seconds) bounds how
     long such a fact may be waited for. `track_ignored`: also tasks whose result is ignored. `durable_revokes`: a request to revoke is
     recorded, and obeyed by workers that were away. `claim_timeout` (seconds) is how long a worker may take to send a chord's body.
+    `result_chord_ordered`: a chord's body gets the results in the header's order, not in that of their arrival.
     """
 
     freshness: Literal["default", "latest", "applied"] = "default"
@@ -30,6 +31,7 @@ class Options:
     track_ignored: bool = False
     durable_revokes: bool = True
     claim_timeout: float = 30.0
+    result_chord_ordered: bool = True
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
