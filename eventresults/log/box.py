@@ -21,8 +21,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from eventresults.filelock import FileLock
 from eventresults.log.box_files import VERSION, Place, about, read_mark, segment, segments, write_mark
-from eventresults.log.filelock import FileLock
 from eventresults.log.frames import Frame, FrameReader, Gap
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Box:
         made.mkdir(mode=0o700)
         lock = None
         try:
-            lock = FileLock.take(made / "lock")
+            lock = FileLock.take_if_free(made / "lock")
             assert lock is not None
             about = {"v": VERSION, "url": url, "pid": os.getpid(), "host": socket.gethostname(), "created": time.time()}
             (made / "about.json").write_text(json.dumps(about) + "\n")
@@ -78,7 +78,7 @@ class Box:
         """The box of a process that is gone; None if somebody holds it, or it is gone itself. Raises OSError, ValueError."""
         lock = None
         try:
-            lock = FileLock.take(path / "lock")
+            lock = FileLock.take_if_free(path / "lock")
             return None if lock is None else cls(path, lock, about(path))
         except FileNotFoundError:
             if segments(path):

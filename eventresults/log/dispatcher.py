@@ -15,10 +15,10 @@ from pathlib import Path
 from time import monotonic
 
 from eventresults.domain.position import Position
+from eventresults.filelock import FileLock
 from eventresults.log.base import EventWriter, Log
 from eventresults.log.box import Box
 from eventresults.log.box_files import boxes, half_made
-from eventresults.log.filelock import FileLock
 from eventresults.log.forwarder import Forwarder, Outcome
 from eventresults.log.frames import Frame
 
@@ -175,7 +175,7 @@ class Dispatcher:
     def _adoption(self, deadline: float) -> FileLock | None:
         """The right to adopt, which one process has at a time, so that older facts come first."""
         while True:
-            lock = FileLock.take(self._folder / "adopting")
+            lock = FileLock.take_if_free(self._folder / "adopting")
             if lock is not None or monotonic() >= deadline or self._stopping.wait(0.05):
                 return lock
 
@@ -219,7 +219,7 @@ class Dispatcher:
 
     def _tidy(self) -> None:
         for path in half_made(self._folder):
-            if time.time() - path.stat().st_mtime > _HALF_MADE_SECONDS and (lock := FileLock.take(path / "lock")):
+            if time.time() - path.stat().st_mtime > _HALF_MADE_SECONDS and (lock := FileLock.take_if_free(path / "lock")):
                 shutil.rmtree(path, ignore_errors=True)
                 lock.release()
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from eventresults.filelock import FileLock
 from eventresults.log.base import Log
 from eventresults.log.box_files import about, boxes, peek, segments
 from eventresults.log.dispatcher import Dispatcher
-from eventresults.log.filelock import FileLock
 from eventresults.log.frames import Frame
 
 
@@ -42,7 +42,7 @@ def waiting(folder: Path) -> Iterator[Waiting]:
             facts = {}
         alive = False
         if (path / "lock").exists():
-            lock = FileLock.take(path / "lock")
+            lock = FileLock.take_if_free(path / "lock")
             alive = lock is None
             if lock is not None:
                 lock.release()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eventresults.errors import ViewError
-from eventresults.view.lock import Busy, OwnerLock
+from eventresults.filelock import Busy, FileLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ def sweep_folders(parent: Path, *, prefix: str = "") -> list[str]:
     for name in found:
         with explained(parent):
             try:
-                lock = OwnerLock.take(parent / name / LOCK)
+                lock = FileLock.take(parent / name / LOCK)
             except (Busy, FileNotFoundError):  # in use, or removed meanwhile
                 continue
         if lock is not None:
@@ -105,14 +105,14 @@ def explained(path: Path, *, choose: str = "with view=") -> Iterator[None]:
         raise ViewError(message, path=str(path), reason=reason) from error
 
 
-def _make(parent: Path, prefix: str, choose: str) -> tuple[Path, OwnerLock]:
+def _make(parent: Path, prefix: str, choose: str) -> tuple[Path, FileLock]:
     with explained(parent, choose=choose):
         while True:
             path = parent / f"{prefix}{secrets.token_hex(8)}"
             parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.mkdir(mode=0o700)
             try:
-                lock = OwnerLock.take(path / LOCK)
+                lock = FileLock.take(path / LOCK)
             except (Busy, FileNotFoundError):  # a sweep came between the two steps
                 continue
             if lock is not None:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from eventresults.errors import Closed, ViewCorrupt, ViewError, ViewLocked
+from eventresults.filelock import Busy, FileLock
 from eventresults.view.clone import clone_shard
 from eventresults.view.folders import empty, explained, fsync_folder, held_folder, remove, sweep_folders
-from eventresults.view.lock import Busy, OwnerLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,7 +146,7 @@ class ViewFolder:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.mkdir(mode=0o700, exist_ok=True)
             try:
-                lock = OwnerLock.take(path / "LOCK")
+                lock = FileLock.take(path / "LOCK")
             except FileNotFoundError:  # swept between the two steps
                 return None
             except Busy as busy:
@@ -164,7 +164,7 @@ class ViewFolder:
 class Generation:
     """One build of the view, held by this process until `close()`, or its end, or its `kill -9`. A forked child does not hold it."""
 
-    def __init__(self, number: int, path: Path, lock: OwnerLock) -> None:
+    def __init__(self, number: int, path: Path, lock: FileLock) -> None:
         self.number: Final = number
         self.path: Final = path
         self._lock = lock

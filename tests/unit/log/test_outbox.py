@@ -28,7 +28,6 @@ from eventresults.log import box as box_module
 from eventresults.log import dispatcher
 from eventresults.log.box import Box
 from eventresults.log.box_files import boxes, segments
-from eventresults.log.filelock import FileLock
 from eventresults.log.forwarder import PER_KEY, WINDOW
 from eventresults.log.frames import framed
 from eventresults.log.memory import MemoryLog
@@ -635,14 +634,3 @@ def test_a_forked_child_has_a_box_of_its_own(log: FlakyLog, folder: Path, outbox
     until(lambda: len(boxes(folder)) == 1)
     assert next(value for _, value in log.facts()) == b"1"
     assert sorted(value for _, value in log.facts()) == [b"1", b"3", b"4"]
-
-
-def test_a_lock_is_taken_once_in_a_process_and_again_after_its_release(tmp_path: Path):
-    lock = FileLock.take(tmp_path / "lock")
-    assert lock is not None
-    assert FileLock.take(tmp_path / "lock") is None
-    lock.release()
-    lock.release()
-    again = FileLock.take(tmp_path / "lock")
-    assert again is not None
-    again.release()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from eventresults.view.lock import Busy, OwnerLock
+from eventresults.filelock import Busy, FileLock
 
 
 @pytest.mark.parametrize("successor", [False, True])
@@ -25,26 +25,27 @@ def test_a_lock_on_a_file_that_was_removed_meanwhile_is_no_lock(tmp_path: Path, 
 
     monkeypatch.setattr(fcntl, "lockf", lock_too_late)
     # when / then
-    assert OwnerLock.take(file) is None
+    assert FileLock.take(file) is None
     monkeypatch.undo()
-    OwnerLock.take(file).release()
+    FileLock.take(file).release()
 
 
 def test_a_held_lock_is_refused_until_it_is_released(tmp_path: Path) -> None:
-    lock = OwnerLock.take(tmp_path / "LOCK")
+    lock = FileLock.take(tmp_path / "LOCK")
     with pytest.raises(Busy):
-        OwnerLock.take(tmp_path / "LOCK")
+        FileLock.take(tmp_path / "LOCK")
+    assert FileLock.take_if_free(tmp_path / "LOCK") is None
     lock.release()
     lock.release()
     assert lock.released
-    again = OwnerLock.take(tmp_path / "LOCK")
+    again = FileLock.take(tmp_path / "LOCK")
     assert not again.released
     again.release()
 
 
 def test_two_files_are_two_locks(tmp_path: Path) -> None:
-    locks = [OwnerLock.take(tmp_path / name) for name in ("a", "b")]
+    locks = [FileLock.take(tmp_path / name) for name in ("a", "b")]
     locks[0].release()
     with pytest.raises(Busy):
-        OwnerLock.take(tmp_path / "b")
+        FileLock.take(tmp_path / "b")
     locks[1].release()

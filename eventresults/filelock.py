@@ -1,4 +1,4 @@
-"""The lock that says who owns a generation of the view."""
+"""A lock on a file that ends with its process: it says who owns a generation of the view, and whose a box of an outbox is."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from threading import Lock
 from typing import ClassVar
 
 
-class OwnerLock:
-    """A POSIX record lock on a file whose text is the owner's process id.
+class FileLock:
+    """A POSIX record lock on a file whose text is its holder's process id.
 
     It ends with its process, and a forked child does not hold it (a `flock` would be inherited, and outlive its owner). But it also
     ends when *any* descriptor of the file is closed in this process: so each file is opened once here, and nobody else may open one.
     """
 
-    _held: ClassVar[dict[tuple[int, int], OwnerLock]] = {}
+    _held: ClassVar[dict[tuple[int, int], FileLock]] = {}
     _taking: ClassVar[Lock] = Lock()
 
     def __init__(self, identity: tuple[int, int], descriptor: int) -> None:
@@ -25,7 +25,7 @@ class OwnerLock:
         self._descriptor: int | None = descriptor
 
     @classmethod
-    def take(cls, file: Path) -> OwnerLock | None:
+    def take(cls, file: Path) -> FileLock | None:
         """Take it at once or raise `Busy`; None when the file was removed or replaced meanwhile. Raises OSError."""
         with cls._taking:
             if _identity(file) in cls._held:  # asked by stat: to open it a second time would be to lose it
@@ -44,6 +44,14 @@ class OwnerLock:
                 if lock is None:
                     os.close(descriptor)
             return lock
+
+    @classmethod
+    def take_if_free(cls, file: Path) -> FileLock | None:
+        """As `take`, but None also when this process or another holds it."""
+        try:
+            return cls.take(file)
+        except Busy:
+            return None
 
     @property
     def released(self) -> bool:
@@ -79,7 +87,7 @@ class Busy(Exception):
         self.pid = pid
 
 
-os.register_at_fork(after_in_child=OwnerLock.in_forked_child)
+os.register_at_fork(after_in_child=FileLock.in_forked_child)
 
 
 def _try_lock(descriptor: int) -> None:
