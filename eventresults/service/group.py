@@ -6,7 +6,6 @@ Every question goes to the member that has the key's partition, again elsewhere 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import Any, Final, TypeVar
 
@@ -20,6 +19,7 @@ from eventresults.log.own import OwnWrites
 from eventresults.reading import RemoteReader
 from eventresults.service.links import Link
 from eventresults.service.placing import Placing
+from eventresults.service.pool import Pool
 from eventresults.service.routes import Routes
 from eventresults.view import listing, openrows
 from eventresults.view.base import Fact, Freshness, Listener, Openness, OpenPage, Subscription, TaskPage
@@ -52,7 +52,7 @@ class GroupView:
 
     def _begin(self) -> None:
         self._count = 0
-        self._pool = ThreadPoolExecutor(ASKED_AT_ONCE, thread_name_prefix="eventresults-group-read")
+        self._pool = Pool(ASKED_AT_ONCE, "eventresults-group-read")
         self._routes = Routes(self._log, self._group, self._connect, timeout=self._connect_timeout)
         self._placing = Placing(self._routes, self._log, self._own, self.listeners)
         self.listeners.on_fewer = self._placing.unwatch
@@ -202,7 +202,7 @@ class GroupView:
         """Close every connection. Idempotent."""
         self._routes.close()
         self._placing.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
 
     def after_fork_in_child(self) -> None:
         """The connections, and who listens, are the parent's."""
@@ -248,7 +248,7 @@ class GroupView:
                 return answers
 
     def _each(self, ask: Callable[[Link], T], links: Sequence[Link]) -> list[T]:
-        return [ask(links[0])] if len(links) == 1 else list(self._pool.map(ask, links))
+        return [ask(links[0])] if len(links) == 1 else self._pool.map(ask, links)
 
     def _partitions(self) -> Sequence[int]:
         if not self._count:

@@ -8,6 +8,9 @@ import sys
 import threading
 import time
 
+import pytest
+
+from eventresults.errors import Closed
 from eventresults.service.pool import Pool
 from tests.support.views import until
 
@@ -62,3 +65,44 @@ def test_the_end_of_the_interpreter_waits_for_none_of_its_threads():
     begun = time.monotonic()
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
     assert time.monotonic() - begun < 20
+
+
+def test_many_are_asked_side_by_side_and_answer_in_their_order():
+    pool, together = Pool(3, "test-pool"), threading.Barrier(3, timeout=5)
+    assert pool.map(lambda number: (together.wait(), number * 2)[1], [1, 2, 3]) == [2, 4, 6]
+    assert pool.map(lambda number: number, []) == []
+    pool.close()
+
+
+def test_the_first_error_among_many_is_the_caller_s():
+    pool = Pool(3, "test-pool")
+    with pytest.raises(ZeroDivisionError):
+        pool.map(lambda number: 1 / number, [1, 0, 2])
+    assert pool.map(abs, [-1]) == [1]
+    pool.close()
+
+
+def test_who_asks_many_of_a_pool_that_is_closed_meanwhile_is_told():
+    # given: one thread, busy
+    pool, go, raised = Pool(1, "test-pool"), threading.Event(), []
+    pool.submit(go.wait, 5)
+
+    def ask() -> None:
+        try:
+            pool.map(abs, [1, 2])
+        except Closed as error:
+            raised.append(error)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    until(lambda: pool._queue.qsize() == 2)
+
+    # when
+    pool.close()
+    go.set()
+
+    # then
+    asking.join(5)
+    assert len(raised) == 1
+    with pytest.raises(Closed):
+        pool.map(abs, [1])
