@@ -53,6 +53,12 @@ class FileLock:
         except Busy:
             return None
 
+    def touch(self, at: int | None = None) -> None:
+        """Set the file's time, for others to look at: to now, or to `at` seconds since the epoch. Nothing once released. Raises OSError."""
+        with self._taking:
+            if self._descriptor is not None:
+                os.utime(self._descriptor, None if at is None else (at, at))
+
     @property
     def released(self) -> bool:
         """Whether this process no longer holds it."""

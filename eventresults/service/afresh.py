@@ -11,6 +11,7 @@ from eventresults.errors import LogUnavailable, ViewStale
 from eventresults.log.base import Log
 from eventresults.projector import Lifetimes, fold_poll
 from eventresults.service.compare import Difference, Picture, differences
+from eventresults.service.opening import see_off
 from eventresults.service.owner import Owner
 from eventresults.service.places import Place
 from eventresults.service.shards import Opened, open_shards, why_outdated
@@ -36,21 +37,24 @@ def rebuild(owner: Owner, *, progress: Progress | None = None, timeout: float = 
     The live view is read meanwhile, and stands still only for the last few records. Raises `ViewLocked` while another rebuild is under way.
     """
     info = owner.log.info(timeout)
-    build = owner.place.next()
-    try:
-        opened = open_shards(build.open_store, info)
+    with owner.place.draft() as draft:
+        opened = open_shards(draft.open_store, info)
         try:
             count = _fold_to(owner.log, opened, _positions(owner), owner.lifetimes, progress)
+            build, opened = draft.adopt(opened, info)
+        except BaseException:
+            opened.close()
+            raise
+        try:
+            count += _fold_to(owner.log, opened, _positions(owner), owner.lifetimes, None)
             with owner.still:
                 # Not one record further than the live view: who watches it was told of no later one.
                 count += _fold_to(owner.log, opened, _positions(owner), owner.lifetimes, None)
                 owner.replace(build, opened)
         except BaseException:
             opened.close()
+            build.close()
             raise
-    except BaseException:
-        build.close()
-        raise
     return count
 
 
@@ -59,13 +63,13 @@ def rebuild_beside(
 ) -> int:
     """Fold the log into a new generation without owning the current one, and make it current; the number of records folded.
 
-    Whoever owns the current one goes on with it meanwhile, and resigns when it sees the new one, which then waits for an owner to go on
-    from where this ends, within the last few records of the log. Nothing is told to anybody, for the owner tells it all. Raises
+    Whoever owns the current one goes on with it meanwhile, and resigns when it sees the new one, which this waits for. Who owns the new one
+    goes on from where this ends, within the last few records of the log. Nothing is told to anybody, for the owner tells it all. Raises
     `ViewLocked` while another generation is being built, and what the log and the stores raise; the view is then as it was.
     """
     info = log.info(timeout)
-    with closing(place.next()) as build:
-        with closing(open_shards(build.open_store, info)) as opened:
+    with place.draft() as draft:
+        with closing(open_shards(draft.open_store, info)) as opened:
             count = _fold_to(log, opened, info.ends, lifetimes or Lifetimes(), progress)
             behind = count
             while True:
@@ -75,7 +79,10 @@ def rebuild_beside(
                     break
                 count += _fold_to(log, opened, ends, lifetimes or Lifetimes(), None)
                 behind = came
-        place.publish(build)
+        build, _ = draft.adopt(Opened({}, {}), info)
+        with closing(build):
+            place.publish(build)
+    see_off(place)
     return count
 
 

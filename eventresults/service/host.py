@@ -27,6 +27,7 @@ from eventresults.service.places import FolderPlace, Place
 from eventresults.service.pointed import Held
 from eventresults.service.session import LONGEST, Served
 from eventresults.service.unfit import RocksThreads, unfit
+from eventresults.view.beat import Pulse
 from eventresults.view.channel import Channel, Gone, Silent, UnixChannel
 from eventresults.view.listeners import Listeners
 from eventresults.view.remote import RemoteView
@@ -91,6 +92,7 @@ class HostFinder:
             check_folder()  # before anything is opened that nobody could be served from
         if isinstance(lost, Joined):
             silent = lost.silent
+        pulse = Pulse()
         pause, longest = PAUSE_SECONDS
         patience = monotonic() + GRACE_SECONDS
         ask_again = 0.0 if silent is None or self._heir is None else monotonic() + SUCCESSION_SECONDS
@@ -109,8 +111,8 @@ class HostFinder:
             if generation is not None and not (silent == generation and (may_own or monotonic() < ask_again)):
                 try:
                     return self._join(generation, listeners, after, on_lost)
-                except Gone:
-                    silent = None  # not there yet, or not any more
+                except Gone:  # not there yet, or not any more
+                    silent = generation if pulse.stopped(generation, place.sign_of_life(generation)) else None
                 except Silent:
                     silent = generation
             if may_own and generation is not None and silent == generation:
@@ -249,6 +251,7 @@ class Owned:
         """See `Held.close`."""
         doorway = self.doorway
         if doorway is not None:
+            self.owner.begin_beat()
             doorway.close()
         self.owner.close()
 
@@ -266,6 +269,7 @@ class Owned:
             return
         before = self.doorway
         self.doorway = Doorway(endpoint(owner.place.name, owner.generation), self.served, alive=owner.check)
+        owner.end_beat()
         if before is not None:
             before.close()
 

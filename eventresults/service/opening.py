@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from time import monotonic, sleep
+from typing import Final
 
 from eventresults.errors import EventResultsError, ViewCorrupt, ViewError, ViewLocked
 from eventresults.log.base import Log, LogInfo
@@ -12,6 +14,10 @@ from eventresults.service.shards import Opened, Outdated, open_shards, why_outda
 from eventresults.view.shard import Shard
 
 logger = logging.getLogger(__name__)
+
+#: How long the owner of an older generation is given to let go of it.
+NOTICE_SECONDS: Final = 3.0
+LOOK_SECONDS: Final = 0.01
 
 
 def open_or_judge(build: Build, log: Log, info: LogInfo, timeout: float) -> Opened | Outdated:
@@ -34,10 +40,18 @@ def open_or_judge(build: Build, log: Log, info: LogInfo, timeout: float) -> Open
 def take(log: Log, place: Place, timeout: float) -> tuple[Build, Opened]:
     """The current generation, locked and open, or another in its place when it is no longer right. See `Owner.open`."""
     build = place.open()
+    build.begin_beat()
     try:
         # Not before the lock was had: the owner before may have folded further than a log that was asked earlier.
         info = log.info(timeout)
         found = open_or_judge(build, log, info, timeout)
+        current = place.current()
+        if current is not None and current != build.number:
+            if not isinstance(found, Outdated):
+                found.close()
+            raise ViewLocked(  # noqa: TRY301 - what is held is released below
+                f"Another process took the view at {place.name} while this one opened it: ask that one.", path=place.name, pid=None
+            )
         if not isinstance(found, Outdated):
             return build, found
         fresh, opened = begin_anew(log, place, info, found)
@@ -60,6 +74,7 @@ def take_over(log: Log, place: Place, timeout: float) -> tuple[Build, Opened]:
         info = log.info(timeout)
         found = Outdated(f"its owner is silent, and no clone of it could be had ({error})", same_log=True)
     else:
+        build.begin_beat()
         try:
             info = log.info(timeout)
             found = open_or_judge(build, log, info, timeout)
@@ -88,6 +103,7 @@ def begin_anew(log: Log, place: Place, info: LogInfo, outdated: Outdated) -> tup
     """An empty generation at the start of the log."""
     logger.warning("the view at %s is built anew from the start of %s: %s", place.name, log.url, outdated.why)
     build = place.next()
+    build.begin_beat()
     try:
         return build, open_shards(build.open_store, info)
     except BaseException:
@@ -116,6 +132,20 @@ def close_all(shards: Mapping[int, Shard]) -> None:
             shard.close()
         except ViewError as error:
             logger.warning("a shard of the view could not be closed: %s", error)
+
+
+def see_off(place: Place) -> bool:
+    """Wait until nobody holds an older generation, and so answers from it; False when that takes over `NOTICE_SECONDS`.
+
+    An owner that is not stopped sees the current one with its next heartbeat.
+    """
+    deadline = monotonic() + NOTICE_SECONDS
+    while not place.tidy():
+        if monotonic() > deadline:
+            logger.warning("who owned the view at %s before does not let go of it: it may be stopped", place.name)
+            return False
+        sleep(LOOK_SECONDS)
+    return True
 
 
 def tidy(place: Place) -> None:

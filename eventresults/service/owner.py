@@ -160,6 +160,14 @@ class Owner:
         """Where each shard stands, as of the last commit."""
         return dict(self._heads)
 
+    def begin_beat(self) -> None:
+        """Nobody listens here any more: while it closes, it gives other signs of life. As it is made, it does."""
+        self._build.begin_beat()
+
+    def end_beat(self) -> None:
+        """Somebody listens here for those who look whether it lives."""
+        self._build.end_beat()
+
     def yield_to_another(self) -> None:
         """Let the process that asks for it have the view; returns at once. Raises `ViewLocked` when this one stays."""
         if self.stays:
@@ -186,8 +194,11 @@ class Owner:
     def replace(self, build: Build, opened: Opened, *, same_log: bool = True) -> None:
         """Put another generation in place of this one: `current` moves, readers and watchers stay. Hold `still` meanwhile.
 
-        With `same_log`, watchers are not told again what they know. When this raises, `build` and `opened` are still the caller's to close.
+        With `same_log`, watchers are not told again what they know. Raises `ViewStale` when another process took the view meanwhile; when
+        this raises, `build` and `opened` are still the caller's to close.
         """
+        if self.resigned or self.overtaken:
+            raise ViewStale(f"The view at {self.place.name} has another owner now: ask that one.", reason="overtaken", path=self.place.name)
         self.place.publish(build)
         old_build = self._build
         self._put(opened, same_log=same_log)

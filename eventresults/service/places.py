@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from eventresults.errors import ViewError
-from eventresults.service.shards import OpenStore
+from eventresults.log.base import LogInfo
+from eventresults.service.shards import Opened, OpenStore, open_shards
 from eventresults.view.base import Store
 from eventresults.view.generation import Generation, ViewFolder
 from eventresults.view.memory import MemoryStore
@@ -29,8 +30,30 @@ class Build(Protocol):
     def shard_path(self, partition: int) -> Path:
         """Where the files of that store are, or will be. Raises `ViewError` when it has none."""
 
+    def begin_beat(self) -> None:
+        """Nobody listens here yet, or any more: give signs of life at the place itself. Idempotent."""
+
+    def end_beat(self) -> None:
+        """It is heard otherwise from now on. Idempotent."""
+
     def close(self) -> None:
         """Release it. Idempotent."""
+
+
+class Draft(Protocol):
+    """What is to be a generation, while it is filled."""
+
+    def open_store(self, partition: int) -> Store:
+        """Opens the store of one partition in it."""
+
+    def shard_path(self, partition: int) -> Path:
+        """Where the files of that store are, or will be. Raises `ViewError` when it has none."""
+
+    def adopt(self, opened: Opened, info: LogInfo) -> tuple[Build, Opened]:
+        """The next generation, locked, not yet current, with all that is here; if stores were opened here, they are open there.
+
+        Raises `ViewLocked` when somebody is about to put another in its place, and `ViewError`; `opened` may be closed then.
+        """
 
 
 class Place(Protocol):
@@ -52,6 +75,12 @@ class Place(Protocol):
         Raises `ViewLocked` when somebody makes one already; another `ViewError` when none can be had: then take `next()`.
         """
 
+    def draft(self) -> AbstractContextManager[Draft]:
+        """Something to fill at leisure, the next generation being anybody's meanwhile. Raises `ViewLocked` while another fills one."""
+
+    def sign_of_life(self, number: int) -> int | None:
+        """Of who holds this generation, see `eventresults.view.beat`; None when there is none to be had."""
+
     def scratch(self) -> AbstractContextManager[Path]:
         """A folder for checkpoints, where they take no space; removed at the end. Raises `ViewError`."""
 
@@ -64,8 +93,8 @@ class Place(Protocol):
     def publish(self, build: Build) -> None:
         """From now on this one is current."""
 
-    def tidy(self) -> None:
-        """Remove the generations that are not current and that nobody holds."""
+    def tidy(self) -> bool:
+        """Remove the generations that are not current and that nobody holds; whether none below the current one is left."""
 
 
 class MemoryPlace:
@@ -94,6 +123,14 @@ class MemoryPlace:
         raise _no_folder()
 
     @contextmanager
+    def draft(self) -> Iterator[Draft]:
+        """There is room for any number of them."""
+        yield _MemoryDraft(self.next())
+
+    def sign_of_life(self, number: int) -> None:
+        """Nobody else could see it."""
+
+    @contextmanager
     def scratch(self) -> Iterator[Path]:
         """Somewhere among the system's temporary files."""
         with tempfile.TemporaryDirectory(prefix="eventresults-") as path:
@@ -111,8 +148,9 @@ class MemoryPlace:
         """Nobody else sees it."""
         self._current = build.number
 
-    def tidy(self) -> None:
+    def tidy(self) -> bool:
         """What nobody holds is gone already."""
+        return True
 
 
 class _MemoryBuild:
@@ -124,8 +162,31 @@ class _MemoryBuild:
         """There is none."""
         raise _no_folder()
 
+    def begin_beat(self) -> None:
+        """Nobody else could see it."""
+
+    def end_beat(self) -> None:
+        """Likewise."""
+
     def close(self) -> None:
         """Nothing to release."""
+
+
+class _MemoryDraft:
+    def __init__(self, build: Build) -> None:
+        self._build = build
+
+    def open_store(self, partition: int) -> Store:
+        """The store of the generation that it will be."""
+        return self._build.open_store(partition)
+
+    def shard_path(self, partition: int) -> Path:
+        """There is none."""
+        return self._build.shard_path(partition)
+
+    def adopt(self, opened: Opened, info: LogInfo) -> tuple[Build, Opened]:  # noqa: ARG002 - they stay open
+        """It is one."""
+        return self._build, opened
 
 
 def _no_folder() -> ViewError:
@@ -152,6 +213,16 @@ class FolderPlace:
         """A new generation, locked, with a clone of the current one."""
         return _FolderBuild(self._folder.succeed(), self._make_store)
 
+    @contextmanager
+    def draft(self) -> Iterator[Draft]:
+        """A folder beside the generations, held."""
+        with self._folder.draft() as path:
+            yield _FolderDraft(self._folder, path, self._make_store)
+
+    def sign_of_life(self, number: int) -> int | None:
+        """The time of the generation's lock."""
+        return self._folder.sign_of_life(number)
+
     def scratch(self) -> AbstractContextManager[Path]:
         """A folder beside the generations."""
         return self._folder.scratch()
@@ -169,9 +240,10 @@ class FolderPlace:
         assert isinstance(build, _FolderBuild)
         self._folder.publish(build.generation)
 
-    def tidy(self) -> None:
+    def tidy(self) -> bool:
         """Remove old generations, and leftovers of builds that were never published and of checkpoints."""
         self._folder.sweep()
+        return not self._folder.older()
 
 
 class _FolderBuild:
@@ -188,6 +260,39 @@ class _FolderBuild:
         """The folder of one partition's shard in this generation."""
         return self.generation.shard_path(partition)
 
+    def begin_beat(self) -> None:
+        """By the time of its lock."""
+        self.generation.beat.begin()
+
+    def end_beat(self) -> None:
+        """The lock's time says so."""
+        self.generation.beat.end(elsewhere=True)
+
     def close(self) -> None:
         """Release the lock."""
         self.generation.close()
+
+
+class _FolderDraft:
+    def __init__(self, folder: ViewFolder, path: Path, make_store: Callable[[Path], Store]) -> None:
+        self._folder = folder
+        self._path = path
+        self._make_store = make_store
+
+    def open_store(self, partition: int) -> Store:
+        """The store of one partition in this folder."""
+        return self._make_store(self.shard_path(partition))
+
+    def shard_path(self, partition: int) -> Path:
+        """The folder of one partition's shard."""
+        return self._path / str(partition)
+
+    def adopt(self, opened: Opened, info: LogInfo) -> tuple[Build, Opened]:
+        """Closed, moved, and opened again: a store knows its path."""
+        opened.close()
+        build = _FolderBuild(self._folder.adopt(self._path), self._make_store)
+        try:
+            return build, open_shards(build.open_store, info) if opened.shards else opened
+        except BaseException:
+            build.close()
+            raise

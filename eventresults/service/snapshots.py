@@ -27,8 +27,9 @@ from eventresults.service.manifest import (
     take_files,
     write_manifest,
 )
+from eventresults.service.opening import see_off
 from eventresults.service.places import Place
-from eventresults.service.shards import why_outdated
+from eventresults.service.shards import Opened, why_outdated
 from eventresults.view.base import Store
 from eventresults.view.folders import explained, fsync_folder, held_folder, sweep_folders
 from eventresults.view.live import LiveView
@@ -143,7 +144,8 @@ def restore(log: Log, place: Place, source: Path, *, timeout: float = 10.0) -> i
     """Put the snapshot in `source` (or the latest of those in it) in place of the view; the number of the new generation.
 
     Of snapshots that hold some shards each, the latest of every shard is taken; a shard that none holds comes from the log. Whoever owns
-    the view meanwhile sees the new generation and resigns. Raises `ViewCorrupt` for a snapshot that is damaged, `ViewError` for one of
+    the view meanwhile sees the new generation and resigns; this waits for that, so that nobody who asks afterwards is answered from the
+    old one (unless its owner is stopped). Raises `ViewCorrupt` for a snapshot that is damaged, `ViewError` for one of
     another log or version, or that the log has left behind, `ViewLocked` while another generation is being built; the view is then as it
     was.
     """
@@ -165,16 +167,19 @@ def restore(log: Log, place: Place, source: Path, *, timeout: float = 10.0) -> i
     outdated = why_outdated(heads, log, info, timeout=timeout)
     if outdated is not None:
         raise ViewError(f"The snapshot in {source} is of no use any more: {outdated.why}.", path=str(source), reason=outdated.why)
-    with closing(place.next()) as build:
+    with place.draft() as draft:
         with ThreadPoolExecutor(min(AT_ONCE, len(chosen)), thread_name_prefix="eventresults-restore") as pool:
 
             def fill(partition: int) -> None:
                 folder, manifest = chosen[partition]
-                _fill(folder / str(partition), manifest.shards[partition], build.shard_path(partition))
+                _fill(folder / str(partition), manifest.shards[partition], draft.shard_path(partition))
 
             list(pool.map(fill, chosen))
-        place.publish(build)
-        return build.number
+        build, _ = draft.adopt(Opened({}, {}), info)
+        with closing(build):
+            place.publish(build)
+    see_off(place)
+    return build.number
 
 
 def restore_shard(source: Path, partition: int, into: Path, *, log_id: str) -> bool:

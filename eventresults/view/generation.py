@@ -3,9 +3,11 @@
     <view>/current              the number of the generation in use: moved by rename, only upwards, only by who holds that generation
     <view>/<n>/LOCK             held by the owner of generation n; its text is the owner's process id
     <view>/<n>/<partition>/     one shard
-    <view>/checkpoints/<random> copies of one moment, each held by the process that looks at it
+    <view>/checkpoints/<random> copies of one moment, and what is to be a generation, each held by the process that made it
+    <view>/checkpoints/BUILDING held by the one process that fills what is to be a generation
 
-To rebuild is to lock `<n+1>`, fill it and move `current`; whoever still holds `<n>` sees it there.
+To rebuild is to fill a folder, lock `<n+1>`, move it there, and move `current`; whoever still holds `<n>` sees it. `<n+1>` is locked for
+moments only: it is the place of whoever succeeds an owner that falls silent.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from eventresults.errors import Closed, ViewCorrupt, ViewError, ViewLocked
 from eventresults.filelock import Busy, FileLock
+from eventresults.view.beat import Beat, sign_of_life
 from eventresults.view.clone import clone_shard
 from eventresults.view.folders import empty, explained, fsync_folder, held_folder, remove, sweep_folders
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 CHECKPOINTS: Final = "checkpoints"
+BUILDING: Final = "BUILDING"
 
 
 class ViewFolder:
@@ -88,6 +92,35 @@ class ViewFolder:
                 list(pool.map(lambda name: clone_shard(source / name, generation.path / name), names))
         return generation
 
+    @contextmanager
+    def draft(self) -> Iterator[Path]:
+        """A folder to be filled, and then to be `adopt`ed; removed at the end. Raises `ViewLocked` while another process fills one."""
+        lock = self._lock_building()
+        try:
+            with held_folder(self.path / CHECKPOINTS) as path:
+                yield path
+        finally:
+            lock.release()
+
+    def adopt(self, draft: Path) -> Generation:
+        """Own a generation above the one in use, with the shards that lie in this folder; it is not in use yet. As `next` otherwise."""
+        generation = self.next()
+        with generation.closed_on_error(), explained(self.path):
+            for entry in list(draft.iterdir()):
+                if entry.name.isdecimal():
+                    entry.rename(generation.path / entry.name)
+        return generation
+
+    def sign_of_life(self, number: int) -> int | None:
+        """Of who holds this generation: see `eventresults.view.beat`."""
+        with explained(self.path):
+            return sign_of_life(self.path / str(number) / "LOCK")
+
+    def older(self) -> list[int]:
+        """The generations below the one in use that are still there: after a `sweep`, those that somebody holds."""
+        current = self.current() or 0
+        return [number for number in self._numbers() if number < current]
+
     def scratch(self) -> AbstractContextManager[Path]:
         """A folder beside the generations, for copies of one moment: held by this process and removed at the end, by a sweep if not."""
         return held_folder(self.path / CHECKPOINTS)
@@ -132,6 +165,21 @@ class ViewFolder:
         sweep_folders(self.path / CHECKPOINTS)
         return removed
 
+    def _lock_building(self) -> FileLock:
+        folder = self.path / CHECKPOINTS
+        with explained(self.path):
+            while True:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                try:
+                    lock = FileLock.take(folder / BUILDING)
+                except FileNotFoundError:  # the view was deleted between the two steps
+                    continue
+                except Busy as busy:
+                    message = f"{_who(busy.pid)} is building the view {self.path} anew: wait until it has, or end it"
+                    raise ViewLocked(message, path=str(self.path), pid=busy.pid) from None
+                if lock is not None:
+                    return lock
+
     def _numbers(self) -> list[int]:
         with explained(self.path):
             try:
@@ -168,6 +216,8 @@ class Generation:
         self.number: Final = number
         self.path: Final = path
         self._lock = lock
+        #: Its sign of life, while nobody listens here.
+        self.beat: Final = Beat(lock)
 
     def shard_path(self, partition: int) -> Path:
         """The folder of one partition's shard."""
@@ -189,13 +239,18 @@ class Generation:
 
     def close(self) -> None:
         """Let others own it. Idempotent."""
+        if not self.closed:  # in a forked child, which may have come amid a beat, it is
+            self.beat.end(elsewhere=False)
         self._lock.release()
 
 
 def _locked(view: Path, pid: int | None) -> ViewLocked:
-    who = "this process" if pid == os.getpid() else "another process" if pid is None else f"another process (pid {pid})"
-    message = f"{who} has the view {view} open; close it there, choose another folder with view=, or let that process answer reads"
+    message = f"{_who(pid)} has the view {view} open; close it there, choose another folder with view=, or let that process answer reads"
     return ViewLocked(message, path=str(view), pid=pid)
+
+
+def _who(pid: int | None) -> str:
+    return "this process" if pid == os.getpid() else "another process" if pid is None else f"another process (pid {pid})"
 
 
 def _is_number(text: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_one_host import CHILD, DEADLINE, Host, Peer, assert_told_once_each, host
+from tests.e2e.test_one_host import CHILD, DEADLINE, OPENING, Host, Peer, assert_told_once_each, host, stopped_at
 
 __all__ = ["host"]
 
@@ -132,6 +132,22 @@ def test_children_of_a_killed_owner_live_on_by_one_heir_and_then_by_another(fami
     assert last.ask("tracker.verify()") == []
     assert last.ask("[read('later'), owns()]") == ["SUCCESS", True]
     assert "Traceback" not in family.stderr()
+
+
+def test_an_owner_that_is_stopped_before_it_listens_is_succeeded_by_an_heir(family: Host):
+    # given
+    family.succeed("t0")
+    owner = family.start(OPENING.format(act="os.kill(os.getpid(), signal.SIGSTOP)") + CHILD)
+    owner.begin("read('t0')")
+    stopped_at(owner)
+
+    # when / then
+    reader = family.start(PATCHED)
+    assert reader.ask("[read('t0'), owns()]") == ["SUCCESS", False]
+    heir = the_heir(family, [reader])
+    os.kill(owner.pid, signal.SIGCONT)
+    assert owner.answer() == "SUCCESS"
+    assert owner.ask("tracker.view.held.pid") == heir
 
 
 def test_a_stopped_heir_is_succeeded_and_ends_when_it_is_woken(family: Host, record_property):

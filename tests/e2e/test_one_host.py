@@ -356,6 +356,69 @@ def test_a_stopped_owner_is_superseded_and_resigns_without_harm_when_it_is_woken
     assert len(owners([owner, *others])) == 1
 
 
+#: Before anything else: what this process does when it opens the shards of a view, having its lock.
+OPENING = """
+import os, signal, time
+from eventresults.service import opening
+
+def opens(build, log, info, timeout, judge=opening.open_or_judge):
+    {act}
+    return judge(build, log, info, timeout)
+
+opening.open_or_judge = opens
+"""
+
+
+def stopped_at(peer: Peer) -> None:
+    """Wait until this process stands still."""
+    assert os.WIFSTOPPED(os.waitpid(peer.pid, os.WUNTRACED)[1])
+
+
+def test_an_owner_that_is_stopped_before_it_listens_is_superseded_and_reads_there_when_it_is_woken(host: Host):
+    # given
+    host.succeed("t0")
+    owner = host.start(OPENING.format(act="os.kill(os.getpid(), signal.SIGSTOP)") + CHILD)
+    owner.begin("[promise('t1'), read('t0')][-1]")
+    stopped_at(owner)
+    assert (host.view / "1" / "LOCK").read_text() == f"{owner.pid}\n"
+
+    # when
+    other = host.start()
+    other.ask("None")  # its interpreter is there
+    begun = time.monotonic()
+    assert other.ask("read('t0')") == "SUCCESS"
+
+    # then
+    assert time.monotonic() - begun < 4.0
+    assert (host.view / "current").read_text() == "2\n"
+
+    # when / then
+    os.kill(owner.pid, signal.SIGCONT)
+    assert owner.answer() == "SUCCESS"
+    assert not owner.ask("owns()")
+    host.succeed("t1")
+    owner.until("fired == ['t1']")
+    assert (host.view / "current").read_text() == "2\n"
+
+
+def test_an_owner_that_takes_long_to_open_the_view_is_waited_for(host: Host):
+    # given
+    host.succeed("t0")
+    owner = host.start(OPENING.format(act="time.sleep(4)") + CHILD)
+    owner.begin("read('t0')")
+    deadline = time.monotonic() + DEADLINE
+    while not (host.view / "1" / "LOCK").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+    # when / then
+    other = host.start()
+    assert other.ask("[read('t0'), owns()]") == ["SUCCESS", False]
+    assert owner.answer() == "SUCCESS"
+    assert owner.ask("owns()")
+    assert (host.view / "current").read_text() == "1\n"
+
+
 def test_a_process_that_may_not_own_reads_on_when_the_stopped_owner_is_woken(host: Host):
     # given
     owner, reader = host.start(), host.start(own="never")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -275,10 +276,8 @@ def test_a_view_is_rebuilt_beside_its_owner_who_goes_on_meanwhile(tmp_path):
     with viewing(log, place) as (view, recorder):
         tell_life(recorder, IDS)
         view.get("t0")
-        build = beside.next()
-        with pytest.raises(ViewLocked):
+        with beside.draft(), pytest.raises(ViewLocked):
             rebuild_beside(log, beside)
-        build.close()
         seen, told = [], []
 
         def look(done, total):
@@ -295,6 +294,8 @@ def test_a_view_is_rebuilt_beside_its_owner_who_goes_on_meanwhile(tmp_path):
         assert seen[-1] == (300, 300)
         assert told == ["SUCCESS"]
         assert place.current() == 2
+        assert view.get("t0").state == "SUCCESS"
+        assert view.owner.generation == 2
     with viewing(log, place) as (view, _):
         assert view.owner.generation == 2
         assert view.get("meanwhile").result == "meanwhile"
@@ -488,7 +489,7 @@ def test_a_rebuild_on_disk_leaves_one_generation_which_is_reopened(tmp_path):
         rebuild(view.owner)
 
         # then
-        assert sorted(path.name for path in (tmp_path / "view").iterdir()) == ["2", "current"]
+        assert sorted(path.name for path in (tmp_path / "view").iterdir()) == ["2", "checkpoints", "current"]
         assert verify(view.owner, lambda path: RocksStore(path, resources=resources)) == []
     with viewing(log, place) as (view, _):
         assert view.owner.heads[0].next_offset == 300
@@ -497,15 +498,42 @@ def test_a_rebuild_on_disk_leaves_one_generation_which_is_reopened(tmp_path):
 
 def test_one_rebuild_at_a_time(tmp_path):
     log = MemoryLog()
-    place = FolderPlace(tmp_path / "view", lambda path: MemoryStore())
+    place = FolderPlace(tmp_path / "view", RocksStore)
     with viewing(log, place) as (view, recorder):
         tell_life(recorder, IDS)
         view.get("t0")
-        build = place.next()
-        with pytest.raises(ViewLocked):
+        with place.draft(), pytest.raises(ViewLocked):
             rebuild(view.owner)
-        build.close()
         assert rebuild(view.owner) == 300
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_while_a_view_is_rebuilt_another_process_may_succeed_its_owner(tmp_path, beside):
+    # given
+    log = MemoryLog()
+    place = FolderPlace(tmp_path / "view", RocksStore)
+    with viewing(log, place) as (view, recorder):
+        tell_life(recorder, IDS)
+        view.get("t0")
+        succeeded = []
+
+        def look(done, total):
+            if not succeeded:
+                with closing(place.succeed()) as build:
+                    place.publish(build)
+                    succeeded.append(build.number)
+
+        # when
+        if beside:
+            rebuild_beside(log, place, progress=look)
+        else:
+            with pytest.raises(ViewStale, match="has another owner now"):
+                rebuild(view.owner, progress=look)
+
+        # then: what is built beside takes its place in turn; what its former owner built does not
+        assert succeeded == [2]
+        assert place.current() == (3 if beside else 2)
+        assert view.get("t99").result == "t99"
 
 
 def test_a_rebuild_that_fails_leaves_the_view_as_it_was(scene, monkeypatch):

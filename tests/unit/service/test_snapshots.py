@@ -15,7 +15,7 @@ import pytest
 from eventresults.domain.position import Position
 from eventresults.errors import Closed, ViewCorrupt, ViewError, ViewLocked
 from eventresults.log.memory import MemoryLog
-from eventresults.service import manifest, snapshots
+from eventresults.service import manifest, opening, snapshots
 from eventresults.service.afresh import rebuild, verify
 from eventresults.service.places import FolderPlace, MemoryPlace
 from eventresults.service.snapshots import checkpoint_view, checkpoints_in, restore, restore_shard, snapshot
@@ -324,8 +324,28 @@ def test_a_snapshot_that_retention_has_passed_is_refused(log: MemoryLog, taken: 
 
 
 def test_a_restore_waits_for_no_other_build(log: MemoryLog, place: FolderPlace, taken: Path) -> None:
-    with closing(place.next()), pytest.raises(ViewLocked):
+    with place.draft(), pytest.raises(ViewLocked):
         restore(log, place, taken)
+
+
+def test_a_restore_returns_once_nobody_answers_from_before(log: MemoryLog, place: FolderPlace, taken: Path) -> None:
+    with viewing(log, place) as (view, _):
+        owner = view.owner
+        # when
+        assert restore(log, place, taken) == 2
+        # then
+        assert owner.resigned
+        assert view.get("t1").result == "t1"
+        assert view.owner.generation == 2
+
+
+def test_a_restore_does_not_wait_for_ever_for_one_who_does_not_let_go(
+    log: MemoryLog, place: FolderPlace, taken: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(opening, "NOTICE_SECONDS", 0.05)
+    with closing(place.open()):
+        assert restore(log, place, taken) == 2
+    assert "does not let go of it: it may be stopped" in caplog.text
 
 
 def test_a_view_in_memory_cannot_be_restored(log: MemoryLog, taken: Path) -> None:

@@ -28,7 +28,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 try:
     held = getattr(ViewFolder(sys.argv[1]), sys.argv[2])()
-    print("holds", held.__enter__().name if sys.argv[2] == "scratch" else held.number, flush=True)
+    print("holds", held.__enter__().name if sys.argv[2] in ("scratch", "draft") else held.number, flush=True)
 except ViewLocked as error:
     print("locked", error.pid, flush=True)
 sys.stdin.read()
@@ -296,6 +296,52 @@ def test_a_build_left_half_done_is_emptied_by_the_next_builder(folder: ViewFolde
     again = folder.next()
     assert again.number == 2
     assert [entry.name for entry in again.path.iterdir()] == ["LOCK"]
+
+
+def test_a_draft_becomes_a_generation_with_what_is_in_it_and_nothing_of_it_is_left(folder: ViewFolder) -> None:
+    # given
+    owner = folder.open()
+    with folder.draft() as draft:
+        (draft / "0").mkdir()
+        (draft / "0" / "rows").write_text("whole")
+        assert folder.sweep() == []
+        # when
+        build = folder.adopt(draft)
+    # then
+    assert (build.number, folder.current()) == (2, 1)
+    assert (build.shard_path(0) / "rows").read_text() == "whole"
+    assert not draft.exists()
+    folder.publish(build)
+    owner.close()
+    assert folder.sweep() == [1]
+
+
+def test_while_a_draft_is_filled_the_next_generation_is_anybody_s_and_another_draft_is_nobody_s(folder: ViewFolder) -> None:
+    with another_process(folder.path, "draft") as other:
+        other.go()
+        assert other.says().startswith("holds ")
+        folder.next().close()
+        with pytest.raises(ViewLocked, match=rf"another process \(pid {other.popen.pid}\) is building the view .* anew"), folder.draft():
+            pass
+        # when: it dies amid its work
+        other.kill()
+        # then
+        with folder.draft() as draft:
+            folder.adopt(draft).close()
+
+
+def test_only_what_is_below_the_one_in_use_is_older(folder: ViewFolder) -> None:
+    assert folder.older() == []
+    owner = folder.open()
+    build = folder.next()
+    assert folder.older() == []
+    folder.publish(build)
+    assert folder.older() == [1]
+    folder.sweep()
+    assert folder.older() == [1]  # it is held
+    owner.close()
+    folder.sweep()
+    assert folder.older() == []
 
 
 def test_publish_moves_only_upwards(folder: ViewFolder) -> None:

@@ -1,0 +1,76 @@
+"""A heartbeat on the disk: while nobody listens at a view, it tells a process that opens or closes it from one that is stopped.
+
+It is the time of the lock's file, which others may look at, but not open (see `FileLock`). Who is heard by a socket sets it to zero: there
+is one place at a time to judge it by, and a process that only cannot find the socket takes nobody for stopped.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+from eventresults.filelock import FileLock
+from eventresults.view.protocol import BEAT_SECONDS, SILENCE_SECONDS
+
+ELSEWHERE: Final = 0
+
+
+class Beat:
+    """Gives a sign of life by the time of a lock's file, twice a second, from `begin` to `end`. Any thread."""
+
+    def __init__(self, lock: FileLock) -> None:
+        self._lock = lock
+        self._ended: threading.Event | None = None
+        self._turn = threading.Lock()
+
+    def begin(self) -> None:
+        """From now on. Idempotent."""
+        with self._turn:
+            if self._ended is None:
+                self._ended = threading.Event()
+                self._touch(None)
+                threading.Thread(target=self._run, args=(self._ended,), name="eventresults-view-beat", daemon=True).start()
+
+    def end(self, *, elsewhere: bool) -> None:
+        """Not any more; with `elsewhere`, because there is another place now where it is heard. Idempotent."""
+        with self._turn:
+            if self._ended is not None:
+                self._ended.set()
+                self._ended = None
+            if elsewhere:
+                self._touch(ELSEWHERE)
+
+    def _run(self, ended: threading.Event) -> None:
+        while not ended.wait(BEAT_SECONDS):
+            with self._turn:
+                if not ended.is_set():
+                    self._touch(None)
+
+    def _touch(self, at: int | None) -> None:
+        with suppress(OSError):  # of a disk that fails, its owner hears by other ways
+            self._lock.touch(at)
+
+
+def sign_of_life(file: Path) -> int | None:
+    """What changes with each beat; `ELSEWHERE` when it is to be heard elsewhere, None when the file is not there."""
+    try:
+        return file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+class Pulse:
+    """Tells by the signs of life that are seen whether who should give them is stopped. Begins with the first look."""
+
+    def __init__(self) -> None:
+        self._seen: object = None
+        self._since = monotonic()
+
+    def stopped(self, whose: object, sign: int | None) -> bool:
+        """Whether there has been no other sign than this one for `SILENCE_SECONDS`, by who should give them here."""
+        if self._seen != (whose, sign):
+            self._seen, self._since = (whose, sign), monotonic()
+        return sign not in (None, ELSEWHERE) and monotonic() - self._since >= SILENCE_SECONDS
