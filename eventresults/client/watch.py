@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +14,6 @@ from eventresults.client.timetravel import folded
 from eventresults.client.waiting import Deadline, Waiting
 from eventresults.domain.events import TaskForgotten
 from eventresults.domain.meta import TaskMeta
-from eventresults.domain.position import Position
 from eventresults.view.base import Fact
 
 if TYPE_CHECKING:
@@ -52,21 +51,19 @@ async def watch(result: AsyncResult) -> AsyncIterator[TaskEvent | UnknownEvent]:
         return backend.reader.history(task_id)
 
     with ExitStack() as attached:
-        last: Position | None = None
+        # Not by position alone: a log that lost its tail has other facts at the same positions, and those are news.
+        told: set[Hashable] = set()
         facts = await _attach(attached, {backend: [task_id]}, feed, read)
         while True:
             for fact in facts:
-                if last is None or fact.position > last:
+                if _news(fact, told):
                     yield fact.event
-            if facts:
-                last = facts[-1].position
-                if _over(facts):
-                    return
+            if facts and _over(facts):
+                return
             while feed.size() or not feed.lagged:
                 change = await feed.take()
-                if last is not None and change.fact.position <= last:
+                if not _news(change.fact, told):
                     continue
-                last = change.fact.position
                 yield change.fact.event
                 if isinstance(change.fact.event, TaskForgotten) or (isinstance(change.meta, TaskMeta) and change.meta.ready):
                     return
@@ -95,3 +92,12 @@ async def _attach(attached: ExitStack, to_ask: dict[Backend, list[str]], inbox: 
 def _over(facts: Sequence[Fact]) -> bool:
     meta = folded(facts)
     return meta is not None and (meta.ready or meta.phase == "forgotten")
+
+
+def _news(fact: Fact, told: set[Hashable]) -> bool:
+    event = fact.event
+    key = fact.position, event.event_id, event.kind, event.time
+    if key in told:
+        return False
+    told.add(key)
+    return True

@@ -222,7 +222,8 @@ class Member:
         shutil.rmtree(self._build.shard_path(partition), ignore_errors=True)
         return open_shard(self._build.open_store, info, partition)
 
-    def _leave(self, partition: int) -> None:
+    def _leave(self, partition: int, *, lost: bool = False) -> None:
+        """Hold it no more; `lost`: what was told of it means nothing any more."""
         self._membership.stop([partition])
         with self.still:
             self._projector.leave(partition)
@@ -230,17 +231,17 @@ class Member:
             left = self.view.leave(partition)
         if left is not None:
             shard, position = left
-            self.on_left(partition, position)
+            self.on_left(partition, 0 if lost else position)
             shard.close()
 
-    def _reopen(self, partitions: Collection[int], *, anew: bool) -> None:
+    def _reopen(self, partitions: Collection[int], *, anew: bool, lost: bool = False) -> None:
         """Something is wrong with these: close them, and open them again."""
         for partition in partitions:
-            self._pool.submit(self._again, partition, anew)
+            self._pool.submit(self._again, partition, anew, lost)
 
-    def _again(self, partition: int, anew: bool) -> None:
+    def _again(self, partition: int, anew: bool, lost: bool) -> None:
         with self._steps[partition]:
-            self._leave(partition)
+            self._leave(partition, lost=lost)
             if anew:
                 shutil.rmtree(self._build.shard_path(partition), ignore_errors=True)
         self._step_of(partition)
@@ -304,7 +305,7 @@ class Member:
             outdated = why_outdated({turn: head}, self.log, info, timeout=self._timeout)
             if outdated is not None:
                 logger.warning("partition %d of the view at %s is built anew: %s", turn, self.place.name, outdated.why)
-                self._reopen([turn], anew=True)
+                self._reopen([turn], anew=True, lost=not outdated.same_log)
         self._checked = monotonic()
 
     def _take_trouble(self, error: Exception) -> bool:

@@ -105,6 +105,8 @@ def begin_anew(log: Log, place: Place, info: LogInfo, outdated: Outdated) -> tup
     build = place.next()
     build.begin_beat()
     try:
+        if not outdated.same_log:
+            place.note_loss()
         return build, open_shards(build.open_store, info)
     except BaseException:
         build.close()

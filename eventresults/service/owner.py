@@ -42,7 +42,10 @@ class Overtaken(Exception):
 
 
 class Told(NamedTuple):
-    """How far those who listen were told: every change before these offsets (by partition) of the log of this id."""
+    """How far those who listen were told: every change before these offsets (by partition) of this log.
+
+    `log_id` is the log's own, and how often it was found to hold something else than it had: offsets from before that mean nothing.
+    """
 
     log_id: str
     offsets: Mapping[int, int]
@@ -79,6 +82,7 @@ class Owner:
         self._fault: ViewError | None = None
         self._checked = monotonic()
         self._looks = 0
+        self._losses = 0
         self._logged: tuple[str, float] = ("", 0.0)
         self._forget_exit: Callable[[], None] = lambda: None
         #: Whether another process took this one's place; set before the view is closed.
@@ -115,8 +119,14 @@ class Owner:
         lifetimes = lifetimes or Lifetimes()
         build, opened = take_over(log, place, timeout) if silent else take(log, place, timeout)
         tidy(place)
-        same_log = after is not None and after.log_id == next(iter(opened.heads.values())).log_id
-        told = after.offsets if after is not None and same_log else None
+        losses = place.losses()
+        told: Mapping[int, int] | None = None
+        if after is not None:
+            same_log = after.log_id == _identity(opened.heads, losses)
+            # Of another log, nothing was told.
+            told = after.offsets if same_log else dict.fromkeys(opened.positions, 0)
+            if listeners is not None and not same_log:
+                listeners.caught_up()
         owner = cls(log, place, build, opened, lifetimes=lifetimes, timeout=timeout, listeners=listeners, told=told)
         try:
             if listeners is not None and told is not None:
@@ -128,6 +138,7 @@ class Owner:
             opened.close()
             build.close()
             raise
+        owner._losses = losses
         owner._forget_exit = close_at_exit(owner)
         owner._thread.start()
         return owner
@@ -135,7 +146,12 @@ class Owner:
     @property
     def told(self) -> Told:
         """The log, and the offsets before which every change was told to those who listen."""
-        return Told(next(iter(self._heads.values())).log_id, self.view.told)
+        return Told(self.log_id, self.view.told)
+
+    @property
+    def log_id(self) -> str:
+        """As in `Told`."""
+        return _identity(self._heads, self._losses + self.view.logs_before)
 
     @property
     def settled(self) -> bool:
@@ -358,8 +374,8 @@ class Owner:
                 close_all(self.view.shards)
 
     def _put(self, opened: Opened, *, same_log: bool) -> None:
+        self._heads = opened.heads  # first: who connects now must not take the new log's offsets for the old one's
         old = self.view.replace(opened.shards, opened.positions, same_log=same_log)
-        self._heads = opened.heads
         self._drop_projector()
         close_all(old)
 
@@ -384,3 +400,8 @@ class Owner:
         projector, self._projector = self._projector, None
         if projector is not None:
             projector.close()
+
+
+def _identity(heads: Mapping[int, Head], losses: int) -> str:
+    log_id = next(iter(heads.values())).log_id
+    return f"{log_id}+{losses}" if losses else log_id

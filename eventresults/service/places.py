@@ -78,6 +78,12 @@ class Place(Protocol):
     def draft(self) -> AbstractContextManager[Draft]:
         """Something to fill at leisure, the next generation being anybody's meanwhile. Raises `ViewLocked` while another fills one."""
 
+    def losses(self) -> int:
+        """How often the log was found to be another one than what this view was made from, whatever its id says."""
+
+    def note_loss(self) -> None:
+        """Once more. By who holds a generation that is to take the place of the one that was made from it."""
+
     def sign_of_life(self, number: int) -> int | None:
         """Of who holds this generation, see `eventresults.view.beat`; None when there is none to be had."""
 
@@ -106,6 +112,7 @@ class MemoryPlace:
         self._make_store = make_store
         self._made = 0
         self._current: int | None = None
+        self._losses = 0
 
     def open(self) -> Build:
         """A first generation: what an earlier one held is gone."""
@@ -126,6 +133,14 @@ class MemoryPlace:
     def draft(self) -> Iterator[Draft]:
         """There is room for any number of them."""
         yield _MemoryDraft(self.next())
+
+    def losses(self) -> int:
+        """Since it was made."""
+        return self._losses
+
+    def note_loss(self) -> None:
+        """Nobody else need know."""
+        self._losses += 1
 
     def sign_of_life(self, number: int) -> None:
         """Nobody else could see it."""
@@ -218,6 +233,14 @@ class FolderPlace:
         """A folder beside the generations, held."""
         with self._folder.draft() as path:
             yield _FolderDraft(self._folder, path, self._make_store)
+
+    def losses(self) -> int:
+        """A file beside the generations says so, for it outlives them all."""
+        return self._folder.losses()
+
+    def note_loss(self) -> None:
+        """In that file."""
+        self._folder.note_losses(self._folder.losses() + 1)
 
     def sign_of_life(self, number: int) -> int | None:
         """The time of the generation's lock."""

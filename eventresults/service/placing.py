@@ -72,6 +72,8 @@ class Placing:
             del self._watched_at[partition]
             if position >= 0:
                 self._told[partition] = position
+            if position == 0:
+                self._listeners.forget_told(partition)
         self._routes.forget([partition], link.address)
         self.place([partition])
 

@@ -1,5 +1,6 @@
 """A view's folder: numbered builds of the view, the name of the one in use, and the lock that makes one process its owner.
 
+    <view>/losses               how often the log was found to be another than the one folded; not there: never
     <view>/current              the number of the generation in use: moved by rename, only upwards, only by who holds that generation
     <view>/<n>/LOCK             held by the owner of generation n; its text is the owner's process id
     <view>/<n>/<partition>/     one shard
@@ -115,6 +116,22 @@ class ViewFolder:
         """Of who holds this generation: see `eventresults.view.beat`."""
         with explained(self.path):
             return sign_of_life(self.path / str(number) / "LOCK")
+
+    def losses(self) -> int:
+        """How often the log was found to hold something else than what had been folded."""
+        with explained(self.path):
+            try:
+                text = (self.path / "losses").read_text("ascii", "replace").strip()
+            except FileNotFoundError:
+                return 0
+        return int(text) if _is_number(text) else 0
+
+    def note_losses(self, losses: int) -> None:
+        """From now on it is so many."""
+        with explained(self.path):
+            written = self.path / "losses.new"
+            written.write_text(f"{losses}\n", "ascii")
+            written.replace(self.path / "losses")
 
     def older(self) -> list[int]:
         """The generations below the one in use that are still there: after a `sweep`, those that somebody holds."""

@@ -130,6 +130,10 @@ class Listeners:
             # Of a copy, for the view may be telling already.
             self._ahead = {subject: at for subject, at in dict(self._ahead).items() if at.offset >= until.get(at.partition, NOWHERE)}
 
+    def forget_told(self, partition: int) -> None:
+        """What was told of this partition means nothing any more: its log holds something else now."""
+        self._ahead = {subject: at for subject, at in dict(self._ahead).items() if at.partition != partition}
+
     def watched(self, subjects: Iterable[str]) -> set[str]:
         """Those of these ids that somebody listens to."""
         by_subject = self._by_subject

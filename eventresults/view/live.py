@@ -199,13 +199,12 @@ class LiveView:
         """
         with self._moved:
             old = self.shards
-            if same_log:
-                self._told = self.told
-            else:
-                self._told = {}
-                self.logs_before += 1
+            self._told = self.told if same_log else {}
             self._trouble = None
             self._put(shards, positions)
+            if not same_log:
+                self.logs_before += 1
+                self.listeners.caught_up()
         return old
 
     def close(self) -> None:

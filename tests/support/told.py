@@ -42,6 +42,14 @@ class ToldView:
         self._facts.clear()
         self._metas.clear()
 
+    def lose_from(self, offset):
+        """Drop what was told from there on, and tell the rest again, as a view does whose log lost its tail."""
+        kept = [fact for facts in self._facts.values() for fact in facts if fact.position.offset < offset]
+        self.empty()
+        self._offsets = itertools.count()
+        for fact in sorted(kept, key=lambda fact: fact.position):
+            self.tell(fact.event)
+
     @property
     def subscriptions(self):
         """How many are open."""

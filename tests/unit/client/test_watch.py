@@ -198,6 +198,23 @@ def test_a_watch_that_lags_loses_nothing(backend, facts, view, monkeypatch):
     assert run(watch()) == ["task-sent", *range(50), "task-succeeded"]
 
 
+def test_a_watch_goes_on_with_a_log_that_lost_its_tail_and_grew_anew(backend, facts, view):
+    facts.sent("t")
+    facts.started("t")
+
+    async def watch():
+        seen = []
+        async for event in result_of(backend).watch():
+            seen.append(event.kind)
+            if len(seen) == 2:
+                view.lose_from(1)
+                facts.succeeded("t")
+        return seen
+
+    # then: what it was told is not told again, and what has its place is
+    assert run(watch()) == ["task-sent", "task-started", "task-succeeded"]
+
+
 def test_a_local_result_can_be_awaited_and_watched():
     async def use():
         assert await EagerResult("e", 1, "SUCCESS") == 1

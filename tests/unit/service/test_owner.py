@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic
 
@@ -378,6 +378,41 @@ def test_watchers_are_told_what_a_new_log_holds(memory):
     recorder.started("n").result(1)
     until(lambda: ("n", 3) in told_of)
     assert [offset for subject, offset in told_of if subject == "t0"] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("when", ["while it is owned", "between two owners"])
+@pytest.mark.parametrize("who", ["a reader", "the next owner"])
+def test_watchers_are_told_when_a_log_lost_its_tail_and_grew_anew_under_its_id(tmp_path: Path, when: str, who: str, monkeypatch):
+    # given: one who watches what another owns, and was told all of it
+    monkeypatch.setattr(module, "JOIN_SECONDS", 0.1)
+    log, told_of = MemoryLog(), []
+    told(log)
+
+    def place() -> FolderPlace:
+        return FolderPlace(tmp_path / "view", rocks)
+
+    with ExitStack() as stack:
+        owner, _ = stack.enter_context(viewing(log, place()))
+        assert states(owner) == ["SUCCESS"] * 10
+        watcher, _ = stack.enter_context(viewing(log, place(), may_own=who == "the next owner"))
+        watcher.subscribe(["n", "t9"], lambda change: told_of.append((change.subject, change.fact.position.offset)))
+        told(log, ["t9"])
+        until(lambda: watcher.held.told.offsets == {0: 33})
+
+        # when
+        with owner.owner.still:  # it shall not be faster than this
+            log.lose_from(Position(0, 20))
+            told(log, ["n"])
+            if when == "between two owners":
+                owner.close()
+        if when == "between two owners" and who == "a reader":
+            states(stack.enter_context(viewing(log, place()))[0])
+
+        # then
+        until(lambda: [offset for subject, offset in told_of if subject == "n"] == [20, 21, 22])
+        told(log, ["t9"])
+        until(lambda: ("t9", 25) in told_of)
+        assert [offset for subject, offset in told_of if subject == "n"] == [20, 21, 22]
 
 
 # A changed number of partitions

@@ -344,6 +344,14 @@ def test_only_what_is_below_the_one_in_use_is_older(folder: ViewFolder) -> None:
     assert folder.older() == []
 
 
+def test_losses_are_counted_beside_the_generations(folder: ViewFolder) -> None:
+    assert folder.losses() == 0
+    folder.open().close()
+    folder.note_losses(1)
+    folder.note_losses(2)
+    assert (folder.losses(), folder.current()) == (2, 1)
+
+
 def test_publish_moves_only_upwards(folder: ViewFolder) -> None:
     owner = folder.open()
     build = folder.next()
