@@ -36,6 +36,8 @@ from eventresults.worker.run import Run, run
 if TYPE_CHECKING:
     from eventresults.service.group import GroupView
 
+#: How long others may take to fold their whole log.
+VERIFY_SECONDS = 3600.0
 #: How long tasks may still run when the tracker is closed before their executor.
 EXECUTOR_GRACE_SECONDS = 2.0
 #: Inside `Tracker`, the class's name is a method's.
@@ -193,7 +195,12 @@ class Tracker:
         return rebuild_beside(self.log, self._here(), lifetimes=bootstrap.lifetimes(self.settings), progress=progress, timeout=timeout)
 
     def verify(self, progress: Progress | None = None) -> list[Difference]:
-        """Fold the log afresh and compare it with the view, which goes on meanwhile; the differences."""
+        """Fold the log afresh and compare it with the view, which goes on meanwhile; the differences.
+
+        A view elsewhere (a service's, a group's) is compared there, by who has it; at most 1,000 differences of each, as texts.
+        """
+        if bootstrap.is_elsewhere(self.settings):
+            return [Difference(*one) for one in self._view.ask("verify", VERIFY_SECONDS)["differences"]]
         with self._checkpoint() as folder:
             return verify_checkpoint(
                 self.log,

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from eventresults.errors import NotOwner, ViewCorrupt, ViewError
+from eventresults.service.afresh import verify_checkpoint
 from eventresults.service.member import Member
 from eventresults.service.owner import Owner
-from eventresults.service.snapshots import checkpoint_view
+from eventresults.service.snapshots import checkpoint_view, checkpoints_in
 from eventresults.view.folders import explained
 
 if TYPE_CHECKING:
     from eventresults.service.doorway import Doorway
 
 
+#: Differences that one answer holds; whoever wants them all asks on the owner's host.
+MOST_DIFFERENCES: Final = 1_000
+
+#: A verification folds the whole log beside the live view: one at a time.
+_verifying = threading.Lock()
+
+
 def answer(owner: Owner | Member, what: str, arguments: Mapping[str, Any], timeout: float, *, doorway: Doorway | None = None) -> Any:
     """`stats`: where the view is, which generation, and of each partition: position, end of the log, lag, bytes and counts.
 
     `yield`: the owner lets the process that asks have the view, see `Owner.yield_to_another`.
+
+    `verify`: the partitions that are here, and where they differ from a fold of the log (four texts each: see `Difference`).
 
     `checkpoint`: a new folder in `into`, which is one of this host, with a checkpoint of each shard: see `checkpoint_view`.
 
@@ -32,21 +43,45 @@ def answer(owner: Owner | Member, what: str, arguments: Mapping[str, Any], timeo
         return _stats(owner, timeout, doorway)
     if what == "yield" and isinstance(owner, Owner):
         return owner.yield_to_another()
+    if what == "verify":
+        return _verify(owner)
     if what == "checkpoint":
         return _checkpoint(owner, Path(arguments["into"]))
     raise ViewError(f"The owner of the view cannot answer {what!r}: run the same version of eventresults.", reason="unknown question")
+
+
+def _verify(owner: Owner | Member) -> dict[str, Any]:
+    if not _verifying.acquire(blocking=False):
+        raise ViewError("This view is being verified for another process already: ask again in a while.", reason="busy")
+    try:
+        with owner.place.scratch() as folder:
+            _healing(owner, folder)
+            partitions = list(checkpoints_in(folder))
+            found = verify_checkpoint(owner.log, folder, owner.place.open_checkpoint, lifetimes=owner.lifetimes)
+    finally:
+        _verifying.release()
+    told = [
+        (one.subject, one.field, *(side if side is None else str(side) for side in (one.live, one.fresh)))
+        for one in found[:MOST_DIFFERENCES]
+    ]
+    return {"partitions": partitions, "differences": told}
 
 
 def _checkpoint(owner: Owner | Member, into: Path) -> str:
     folder = into / secrets.token_hex(8)  # a new one each time: an owner that died may have been asked before
     with explained(into):
         folder.mkdir(mode=0o700)
+    _healing(owner, folder)
+    return str(folder)
+
+
+def _healing(owner: Owner | Member, folder: Path) -> None:
+    """`checkpoint_view`; damage that it meets is healed."""
     try:
         checkpoint_view(owner, folder)
     except ViewCorrupt as error:
         owner.view.doubt(error)  # as a read does that meets damage: it is built anew
         raise
-    return str(folder)
 
 
 def _stats(owner: Owner | Member, timeout: float, doorway: Doorway | None) -> dict[str, Any]:

@@ -150,28 +150,45 @@ class GroupView:
         return self._at(position.partition, lambda reader, left: reader.wait_until(position, left), timeout)
 
     def ask(self, what: str, timeout: float, **arguments: Any) -> Any:
-        """`stats` of all members as one."""
-        if what != "stats":
+        """`stats` of all members as one; `verify`, by each member of what it has, until every partition was."""
+        if what not in {"stats", "verify"}:
             raise ViewUnavailable(f"A group cannot be asked for {what!r}: do that with one of its members.", services=[], reason="group")
         deadline = monotonic() + timeout
-        found: list[dict[str, Any]] = []
-        while not found:
-            by_link: dict[Link, list[int]] = {}
-            for partition in self._partitions():
-                by_link.setdefault(self._routes.link(partition, deadline), []).append(partition)
-            links = list(by_link)
-            try:
-                found = self._each(lambda link: link.reader.ask(what, arguments, max(deadline - monotonic(), 0.001)), links)
-            except ViewUnavailable as error:
-                for link in links:
-                    if link.lost:
-                        self._routes.misled(by_link[link], link, error, deadline)
+        if what == "verify":
+            return self._verify(arguments, deadline)
+        links, found = self._ask_all(what, arguments, self._partitions(), deadline)
         members = [
             {**{name: value for name, value in one.items() if name != "partitions"}, "address": link.address}
             for one, link in zip(found, links, strict=True)
         ]
         partitions = sorted((p for one in found for p in one["partitions"]), key=lambda one: one["partition"])
         return {"path": f"group {self._group}", "generation": None, "log": self._log.url, "members": members, "partitions": partitions}
+
+    def _verify(self, arguments: Mapping[str, Any], deadline: float) -> dict[str, Any]:
+        missing, differences = set(self._partitions()), []
+        while missing:
+            for one in self._ask_all("verify", arguments, sorted(missing), deadline)[1]:
+                differences += [each for each in one["differences"] if missing.intersection(one["partitions"])]
+                missing.difference_update(one["partitions"])  # what moved meanwhile is with another one now
+        return {"partitions": list(self._partitions()), "differences": differences}
+
+    def _ask_all(
+        self, what: str, arguments: Mapping[str, Any], partitions: Sequence[int], deadline: float
+    ) -> tuple[list[Link], list[dict[str, Any]]]:
+        """Ask every member that has one of these."""
+        while True:
+            by_link: dict[Link, list[int]] = {}
+            for partition in partitions:
+                by_link.setdefault(self._routes.link(partition, deadline), []).append(partition)
+            links = list(by_link)
+            try:
+                return links, self._each(lambda link: link.reader.ask(what, arguments, max(deadline - monotonic(), 0.001)), links)
+            except ViewUnavailable as error:
+                if monotonic() >= deadline:
+                    raise
+                for link in links:
+                    if link.lost:
+                        self._routes.misled(by_link[link], link, error, deadline)
 
     def open(self) -> None:
         """Find a member for every partition now. Raises `ViewUnavailable`, and what the log raises."""

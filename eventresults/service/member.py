@@ -165,6 +165,8 @@ class Member:
 
     def _step_of(self, partition: int) -> None:
         """Open or close the shard of this partition, whichever is wanted now."""
+        if partition not in self._steps:
+            return  # there were fewer: `_look` says so to everybody
         shortest, longest = BACKOFF_SECONDS
         with self._steps[partition]:
             while not self._stop.is_set():

@@ -91,7 +91,7 @@ class Place(Protocol):
         """A folder for checkpoints, where they take no space; removed at the end. Raises `ViewError`."""
 
     def open_checkpoint(self, path: Path) -> Store:
-        """Open what `Store.checkpoint` of a store of this place made. Raises `ViewError`."""
+        """Open what `Store.checkpoint` of a store of this place made; a new store where there is nothing. Raises `ViewError`."""
 
     def current(self) -> int | None:
         """The number of the generation in use; None when there is none (the view was deleted)."""
@@ -153,7 +153,7 @@ class MemoryPlace:
 
     def open_checkpoint(self, path: Path) -> Store:
         """A store in memory of what is there."""
-        return MemoryStore(path)
+        return MemoryStore(path if path.exists() else None)
 
     def current(self) -> int | None:
         """The generation published last."""

@@ -347,6 +347,7 @@ def test_a_process_elsewhere_reads_and_waits_through_the_service(serve, environm
         # then
         assert result.get(timeout=DEADLINE) == 42
         until(lambda: told == [42])
+        assert elsewhere.verify() == []
         assert 'eventresults_connections{kind="socket"} 1.0' in httpx.get(
             f"{served.url}/metrics", headers={"Authorization": "Bearer t0k3n"}
         ).text  # fmt: skip

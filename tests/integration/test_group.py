@@ -112,6 +112,9 @@ def test_two_members_share_the_partitions_and_a_reader_finds_every_task(scene: S
         assert sorted(listed) == sorted(ids)
         until(lambda: sorted(one["partition"] for one in tracker.view_stats()["partitions"]) == list(range(PARTITIONS)))
 
+        # then: each proves what it has
+        assert tracker.verify() == []
+
 
 def test_what_is_watched_follows_its_partition_and_is_told_exactly_once(scene: Scene):
     # given: a reader that watches, writers that write, one member

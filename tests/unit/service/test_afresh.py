@@ -15,7 +15,7 @@ from eventresults.domain.position import Position
 from eventresults.errors import LogUnavailable, ViewError, ViewLocked, ViewStale
 from eventresults.log.memory import MemoryLog
 from eventresults.projector import Lifetimes
-from eventresults.service import afresh, owner
+from eventresults.service import afresh, answers, owner
 from eventresults.service.afresh import Difference, rebuild, rebuild_beside, verify, verify_checkpoint
 from eventresults.service.places import FolderPlace, MemoryPlace
 from eventresults.service.snapshots import checkpoint_view
@@ -84,6 +84,34 @@ def test_an_altered_row_is_found_and_told_field_by_field(scene):
     _, place, view, _ = scene
     tamper(place, view, "t7", result="forged", worker="evil")
     assert verify(view.owner, scratch) == [Difference("t7", "result", "forged", "t7"), Difference("t7", "worker", "evil", "w1")]
+
+
+def test_who_asks_from_elsewhere_is_told_by_the_owner(scene):
+    # given / then
+    _, place, view, _ = scene
+    assert answers.answer(view.owner, "verify", {}, 10.0) == {"partitions": [0], "differences": []}
+
+    # when / then
+    tamper(place, view, "t7", result={"forged": 1})
+    assert answers.answer(view.owner, "verify", {}, 10.0)["differences"] == [("t7", "result", "{'forged': 1}", "t7")]
+
+
+def test_an_owner_verifies_for_one_at_a_time(scene, monkeypatch):
+    # given: one that takes its time
+    _, _, view, _ = scene
+    began, go = threading.Event(), threading.Event()
+    monkeypatch.setattr(answers, "verify_checkpoint", lambda *_, **__: began.set() or (go.wait(10) and []))
+    first = threading.Thread(target=answers.answer, args=(view.owner, "verify", {}, 10.0))
+    first.start()
+    assert began.wait(10)
+
+    # when / then
+    with pytest.raises(ViewError, match="ask again"):
+        answers.answer(view.owner, "verify", {}, 10.0)
+    go.set()
+    first.join(10)
+    monkeypatch.undo()
+    assert answers.answer(view.owner, "verify", {}, 10.0)["differences"] == []
 
 
 def test_a_row_that_was_removed_or_added_is_found(scene):
