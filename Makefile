@@ -32,9 +32,10 @@ format: $(VENV)/.developing ## Format the code
 kafka: $(VENV)/.developing ## Run a Kafka broker in the foreground, for trying things
 	$(BIN)/python -m tests.support.kafka run
 
-soak: $(VENV)/.developing ## Do harm for an hour and prove that nothing is lost (SECONDS=3600 SEED=...)
+soak: $(VENV)/.developing ## Do harm for an hour and prove that nothing is lost (SECONDS=3600 SEED=... KEEP=folder)
+	$(BIN)/python -m tests.support.kafka install
 	$(BIN)/python -m tests.simulation --seconds $(or $(SIMULATE),600) --first $(or $(SEED),0)
-	$(BIN)/python -m tests.e2e.faults --seconds $(or $(SECONDS),3600) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.e2e.faults --seconds $(or $(SECONDS),3600) --kills 200 $(if $(SEED),--seed $(SEED)) $(if $(KEEP),--keep $(KEEP))
 
 bench: $(VENV)/.developing ## Measure; prints the machine's facts and the figures
 	$(BIN)/python -m benchmarks

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tests.e2e.faults.scene import Process, Scene
 
 if TYPE_CHECKING:
-    from tests.e2e.faults.run import Report
+    from tests.e2e.faults.report import Report
 
 Action = Callable[[Scene, "Report"], None]
 #: How long anybody may be left without an answer, whatever happened.
@@ -25,10 +25,12 @@ def heal(scene: Scene) -> None:
     for one in scene.processes:
         if one.stopped:
             one.thaw()
+    if scene.kafka is not None:
+        scene.kafka.start()
     scene.restart_dead()
 
 
-def others(scene: Scene, victim: Process) -> list[Process]:
+def others(scene: Scene, victim: Process | None) -> list[Process]:
     """Those that can notice: not those that are stopped, or only just begin."""
     return [one for one in scene.of("reader") if one is not victim and not one.stopped and scene.has_read(one)]
 
@@ -38,12 +40,19 @@ def owner_and_another(scene: Scene) -> Process:
     return scene.until(lambda: (owner := scene.owner) and others(scene, owner) and owner, "an owner and another reader")
 
 
+def bystander(scene: Scene) -> Process:
+    """One that only reads: where the view is elsewhere, all do."""
+    if scene.where:
+        return scene.chance.choice(scene.until(lambda: others(scene, None), "a reader that has read"))
+    return scene.chance.choice(others(scene, owner_and_another(scene)))
+
+
 def kill_owner(scene: Scene, report: Report) -> None:
     """Kill -9 the owner, at any instant."""
     owner = owner_and_another(scene)
     time.sleep(scene.chance.random() * 0.05)
     begun = time.monotonic()
-    owner.kill()
+    owner.kill("owner")
     report.takeovers.append(scene.served_since(begun, within=PATIENCE, who=others(scene, owner)))
 
 
@@ -59,7 +68,7 @@ def kill_before_commit(scene: Scene, report: Report) -> None:
 
 def _kill_at_commit(scene: Scene, report: Report, when: str) -> None:
     owner = owner_and_another(scene)
-    owner.killed = True
+    owner.killed, owner.role = True, "owner"
     owner.tell("arm", when)
     scene.until(lambda: not owner.alive, f"the death of {owner.name} {when} a commit", timeout=PATIENCE)
     report.takeovers.append(scene.served_since(time.monotonic(), within=PATIENCE, who=others(scene, owner)))
@@ -80,8 +89,7 @@ def stop_owner(scene: Scene, report: Report) -> None:
 
 def stop_reader(scene: Scene, report: Report) -> None:
     """A reader that reads nothing for a while: the others are told meanwhile."""
-    owner = owner_and_another(scene)
-    reader = scene.chance.choice(others(scene, owner))
+    reader = bystander(scene)
     reader.freeze()
     scene.served_since(time.monotonic(), within=PATIENCE, who=others(scene, reader))
     time.sleep(scene.chance.uniform(0.5, 3.0))
@@ -91,8 +99,7 @@ def stop_reader(scene: Scene, report: Report) -> None:
 
 def kill_reader(scene: Scene, report: Report) -> None:
     """Kill -9 one that only reads."""
-    owner = owner_and_another(scene)
-    scene.chance.choice(others(scene, owner)).kill()
+    bystander(scene).kill()
 
 
 def kill_writer(scene: Scene, report: Report) -> None:
@@ -106,7 +113,7 @@ def fork_reader(scene: Scene, report: Report) -> None:
     one.tell("fork")
     if scene.chance.random() < 0.3:
         time.sleep(scene.chance.random() * 0.1)
-        one.kill()
+        one.kill("owner" if one is scene.owner else None)
     scene.served_since(time.monotonic(), within=PATIENCE, who=others(scene, one))
 
 
@@ -136,7 +143,7 @@ def damage_view(scene: Scene, report: Report) -> None:
     for file in files[-1:]:
         damage(file, scene)
     if scene.chance.random() < 0.5:
-        owner.kill()
+        owner.kill("owner")
         scene.served_since(time.monotonic(), within=PATIENCE, who=others(scene, owner))
 
 
@@ -206,3 +213,5 @@ ON_ONE_HOST: dict[Action, int] = {
     fill_disk: 2,
     append_hostile: 3,
 }
+#: What readers and writers suffer wherever the view is.
+ANYWHERE: dict[Action, int] = {stop_reader: 2, kill_reader: 2, kill_writer: 2, fork_reader: 3, append_hostile: 2}

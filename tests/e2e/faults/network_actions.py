@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.e2e.faults.actions import PATIENCE, Action
@@ -17,7 +16,7 @@ from tests.e2e.faults.proxy import Proxy
 from tests.e2e.faults.scene import DEADLINE, ROOT, Scene
 
 if TYPE_CHECKING:
-    from tests.e2e.faults.run import Report
+    from tests.e2e.faults.report import Report
 
 SERVE = [sys.executable, "-c", "from eventresults.cli import main; main()", "serve"]
 
@@ -57,9 +56,6 @@ class Network:
             self._process.kill()
             self._process.wait(DEADLINE)
 
-    def stderr(self) -> str:
-        return Path(self._log).read_text()
-
 
 def freeze_network(scene: Scene, report: Report) -> None:
     """Packets go nowhere, for less or more than silence lasts."""
@@ -87,8 +83,8 @@ def kill_service(scene: Scene, report: Report) -> None:
     scene.network.end()
     begun = time.monotonic()
     scene.network.start()
-    report.kills += 1
-    report.takeovers.append(scene.served_since(begun, within=PATIENCE, who=scene.of("reader")))
+    report.kills["service"] += 1
+    report.restarts.append(scene.served_since(begun, within=PATIENCE, who=scene.of("reader")))
 
 
 def stop_service(scene: Scene, report: Report) -> None:

@@ -16,8 +16,7 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from eventresults import bootstrap
-from eventresults.config import load_settings
+import eventresults
 from eventresults.log.base import Log
 from tests.e2e.faults.lines import Following, read_notes
 
@@ -33,6 +32,8 @@ class Process:
         self.kind, self.name, self.settings = kind, name, settings
         self.process = process
         self.killed = False
+        #: What it was when it was killed.
+        self.role = kind
         self.stopped = False
 
     @property
@@ -53,9 +54,9 @@ class Process:
         with suppress(BrokenPipeError):
             self.process.stdin.close()
 
-    def kill(self) -> None:
+    def kill(self, role: str | None = None) -> None:
         """SIGKILL; its death is ours."""
-        self.killed = True
+        self.killed, self.role = True, role or self.kind
         self.process.kill()
         self.process.wait(DEADLINE)
 
@@ -98,13 +99,15 @@ class Scene:
         self.topic = ""
         self.partitions = 1
         self.configs: dict[str, Any] = {}
+        #: The Kafka clients that its processes draw from.
+        self.clients: tuple[str, ...] = ()
         #: The members that share the view, where a group does.
         self.group: Any = None
         #: The service and the way there, where readers are elsewhere.
         self.network: Any = None
         #: Fills the view's disk, where it has one of its own.
         self.ballast: Path | None = None
-        self._log: Log | None = None
+        self._witness: eventresults.Tracker | None = None
         self._following: dict[str, Following] = {}
         self._before: set[str] = set()
         self._made: dict[str, int] = {}
@@ -126,7 +129,7 @@ class Scene:
         """A "writer" or a "reader", in the place of one that ended if need be."""
         number = self._made[kind] = self._made.get(kind, 0) + 1
         name = f"{kind[0]}{number}"
-        own = {"view": str(self.view), **settings}
+        own = {"view": str(self.view), **self.client_of(name), **settings}
         command = [sys.executable, "-m", f"tests.e2e.faults.{kind}", str(self.folder), name, str(self.seed * 1000 + number), self.url]
         with (self.folder / f"stderr-{name}").open("ab") as stderr:
             process = subprocess.Popen(
@@ -135,6 +138,31 @@ class Scene:
         one = Process(kind, name, process, settings)
         self.processes.append(one)
         return one
+
+    def start_writers(self) -> None:
+        """One that appends by itself, and one by way of an outbox."""
+        self.start("writer")
+        self.start("writer", outbox=str(self.folder / "outbox"))
+
+    def client_of(self, name: str) -> dict[str, str]:
+        """The setting that has a process of this name use the Kafka client that the seed draws for it."""
+        return {"client": random.Random(f"{self.seed}-{name}").choice(self.clients)} if self.clients else {}
+
+    @property
+    def where(self) -> dict[str, str]:
+        """What readers are told of the view: it is this host's, a service's or a group's."""
+        if self.group is not None:
+            return {"view": "group", "group": self.group.name}
+        return {} if self.network is None else {"view": self.network.url}
+
+    def retire(self, *these: Process) -> None:
+        """Let them come to their ends; nobody takes their place."""
+        for one in these:
+            one.end()
+        for one in these:
+            self.until(lambda one=one: not one.alive, f"the end of {one.name}")
+            self.processes.remove(one)
+            self.ended.append(one)
 
     def restart_dead(self) -> None:
         """Others in the place of those that were killed."""
@@ -171,12 +199,18 @@ class Scene:
     # The log and the disk
 
     @property
+    def witness(self) -> eventresults.Tracker:
+        """A tracker of this process, that never owns the view; its recorder adopts the outboxes of the dead."""
+        if self._witness is None:
+            where = {"view": str(self.view), **self.client_of("witness"), **(self.where if self.group is not None else {})}
+            self._witness = eventresults.connect(self.url, own="never", outbox=str(self.folder / "outbox"), **where)
+            self.stack.callback(self._witness.close)
+        return self._witness
+
+    @property
     def log(self) -> Log:
         """The log, for this process."""
-        if self._log is None:
-            self._log = bootstrap.make_log(load_settings(self.url))
-            self.stack.callback(self._log.close)
-        return self._log
+        return self.witness.log
 
     def some_records(self, count: int) -> list[tuple[bytes, bytes]]:
         """Keys and values of some records of the log."""
@@ -200,12 +234,15 @@ class Scene:
     # What they noted
 
     def notes(self, one: Process) -> list[list[Any]]:
-        """All of them, but not of tasks of before `begin_anew`."""
-        return [
-            kept
-            for note in read_notes(self.folder / f"{'ledger' if one.kind == 'writer' else 'told'}-{one.name}")
-            if (kept := self._now(note))
-        ]
+        """All of them, but not of tasks of before `leave_behind`."""
+        return [] if one.name in self._before else [kept for note in self.all_notes(one) if (kept := self._now(note))]
+
+    def all_notes(self, one: Process) -> list[list[Any]]:
+        path = self._notes_path(one)
+        return [*read_notes(path.with_name(f"old-{path.name}")), *read_notes(path)]
+
+    def _notes_path(self, one: Process) -> Path:
+        return self.folder / f"{'ledger' if one.kind == 'writer' else 'told'}-{one.name}"
 
     def _now(self, note: list[Any]) -> list[Any] | None:
         if note[0] == "promised":
@@ -217,22 +254,18 @@ class Scene:
     def _writer(task: str) -> str:
         return task.rpartition("-")[0]
 
-    def end_writers(self) -> None:
-        """Let them come to their ends. Their tasks do not count any more: what becomes of the log now makes them mean nothing."""
-        for one in self.of("writer"):
-            one.end()
-        for one in self.of("writer"):
-            self.until(lambda one=one: not one.alive, f"the end of {one.name}")
-        for one in [*self.processes, *self.ended]:
-            if one.kind == "writer":
+    def leave_behind(self) -> None:
+        """The tasks of the writers that ended do not count any more: what becomes of the log now makes them mean nothing."""
+        for one in self.ended:
+            if one.kind == "writer" and one.name not in self._before:
                 self._before.add(one.name)
-                (self.folder / f"ledger-{one.name}").unlink(missing_ok=True)
-        self.processes = [one for one in self.processes if one.kind != "writer"]
+                path = self._notes_path(one)
+                if path.exists():
+                    path.rename(path.with_name(f"old-{path.name}"))
 
     def new_notes(self, one: Process) -> list[list[Any]]:
         """Those since this was asked last."""
-        path = self.folder / f"{'ledger' if one.kind == 'writer' else 'told'}-{one.name}"
-        return self._following.setdefault(one.name, Following(path))()
+        return self._following.setdefault(one.name, Following(self._notes_path(one)))()
 
     def has_read(self, one: Process) -> bool:
         """Whether it is past its start."""
