@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.support.kafka.fixtures"]
@@ -14,13 +13,3 @@ settings.register_profile(
     "ci", max_examples=200, deadline=None, derandomize=False, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
-
-#: Where tests have brokers and other processes that must answer in time, on two cores that they share with whatever else runs there.
-SHARED = ("tests/integration", "tests/e2e")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One that fails there is tried twice more, and the report tells (`R`); what is broken fails three times."""
-    for item in items:
-        if any(f"/{folder}/" in item.path.as_posix() for folder in SHARED):
-            item.add_marker(pytest.mark.flaky(reruns=2))
