@@ -49,6 +49,7 @@ class Registry:
         self._subjects: dict[str, _Subject] = {}
         self._to_read: list[str] = []
         self._to_retry: list[str] = []
+        self._to_confirm: list[str] = []
         self._graves: deque[_Weakly] = deque()
 
     def __len__(self) -> int:
@@ -143,18 +144,25 @@ class Registry:
         if ids:
             self._read(ids, None)
         again, self._to_retry = self._to_retry, []
-        if again and not self._closing.wait(RETRY_SECONDS) and threading.main_thread().is_alive():
-            self._read(again, RETRY_SECONDS)
+        unsure, self._to_confirm = [task_id for task_id in self._to_confirm if task_id in self._subjects], []
+        if (again or unsure) and not self._closing.wait(RETRY_SECONDS) and threading.main_thread().is_alive():
+            if again:
+                self._read(again, RETRY_SECONDS)
+            if unsure:
+                self._read(unsure, RETRY_SECONDS, applied=False)
             self._looks.put(self._look)
 
-    def _read(self, ids: Sequence[str], timeout: float | None) -> None:
-        """Finish those that are ready by now."""
+    def _read(self, ids: Sequence[str], timeout: float | None, *, applied: bool = True) -> None:
+        """Finish those that are ready by now; as this view has it, if the latest cannot be had and `applied` says so."""
+        latest = True
         try:
             try:
                 known = self._reader.get_many(ids, timeout=timeout)
             except ViewError as error:
-                logger.warning("taking %d tasks as they are in this view, for the latest cannot be had: %s", len(ids), error)
-                known = self._reader.get_many(ids, freshness="applied", timeout=timeout)
+                latest, known = False, {}
+                if applied:
+                    logger.warning("taking %d tasks as they are in this view, for the latest cannot be had: %s", len(ids), error)
+                    known = self._reader.get_many(ids, freshness="applied", timeout=timeout)
         except Closed as error:
             self._give_up(ids, error)
         except ViewError:
@@ -165,6 +173,9 @@ class Registry:
             for task_id, meta in known.items():
                 if meta is not None and meta.ready:
                     self._finish(task_id, meta)
+            if not latest:
+                # A view that is filled anew lies behind the place from which we are told: what is between is only ever read.
+                self._to_confirm.extend(ids)
 
     def _give_up(self, ids: Sequence[str], error: Exception) -> None:
         """Nobody will tell of these: break their promises."""
