@@ -55,9 +55,8 @@ def summary(reports: Sequence[Report], say: Print = print) -> bool:
     bad = [one.name for one in reports if one.violations]
     say("")
     say(f"{len(reports)} rounds ({listed(stages)}), {sum(one.records for one in reports):,} records appended and compared")
-    say(
-        f"{sum(one.fired for one in reports):,} promises fired; views compared with their logs: {sum(one.verified for one in reports)} times"
-    )
+    say(f"{sum(one.fired for one in reports):,} promises fired")
+    say(f"views compared with their logs: {sum(one.verified for one in reports)} times")
     say(f"actions: {listed(sum((one.actions for one in reports), Counter()))}")
     kills = sum((one.kills for one in reports), Counter[str]())
     say(f"kills by SIGKILL: {kills.total()} ({listed(kills)})")
