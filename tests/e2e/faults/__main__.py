@@ -12,10 +12,12 @@ import logging
 import random
 import secrets
 import shutil
+import signal
 import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.e2e.faults.report import Report, summary, tell
@@ -24,13 +26,14 @@ from tests.e2e.faults.stages import STAGES, on
 
 
 def soak(seconds: float, seed: int, keep: Path | None, *, only: Sequence[str], kills: int) -> list[Report]:
-    """Rounds until the time is up and so many owners were killed."""
+    """Rounds until the time is up and so many owners were killed, or until a signal ends the one under way."""
     chance, deadline = random.Random(seed), time.monotonic() + seconds
     stages = [name for name in STAGES if name in (only or STAGES)]
     reports: list[Report] = []
-    while time.monotonic() < deadline or sum(one.kills["owner"] for one in reports) < kills:
-        (stage,) = chance.choices(stages, [STAGES[name].weight for name in stages])
-        reports.append(one_round(stage, chance.randrange(10**6), keep))
+    with suppress(KeyboardInterrupt):
+        while time.monotonic() < deadline or sum(one.kills["owner"] for one in reports) < kills:
+            (stage,) = chance.choices(stages, [STAGES[name].weight for name in stages])
+            reports.append(one_round(stage, chance.randrange(10**6), keep))
     return reports
 
 
@@ -74,6 +77,8 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=list(STAGES), default=[], help="rounds of this kind; may be repeated")
     parser.add_argument("--keep", type=Path, default=None, help="a folder for what bad rounds leave")
     given = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # also in the background: nobody is left behind
     logging.disable(logging.CRITICAL)  # what this process is told, verifying amid all harm, is raised as well
     if given.round is not None:
         reports = [one_round(*given.round, given.keep, verbose=True)]
