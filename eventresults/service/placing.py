@@ -36,6 +36,8 @@ class Placing:
         listeners.catch_up()
         #: Where the ids of each partition are watched, and before which offset its listeners were told everything.
         self._watched_at: dict[int, Link] = {}
+        #: Where that was asked for. A connection that was not asked yet has told nothing, whatever position it names.
+        self._asked_at: dict[int, Link] = {}
         self._told: dict[int, int] = {}
         self._log_id: str | None = None
         self._to_place: queue.SimpleQueue[int | None] = queue.SimpleQueue()
@@ -69,21 +71,22 @@ class Placing:
     def moved(self, link: Link, partition: int, position: int) -> None:
         """On the thread of this connection: the partition has left that member."""
         if self._watched_at.get(partition) is link:
-            del self._watched_at[partition]
-            if position >= 0:
+            if self._asked_at.pop(partition, None) is link and position >= 0:
                 self._told[partition] = position
             if position == 0:
                 self._listeners.forget_told(partition)
+            self._watched_at.pop(partition, None)
         self._routes.forget([partition], link.address)
         self.place([partition])
 
     def lost(self, link: Link) -> None:
         """On the thread of this connection, once all that it told was told."""
+        self._routes.drop(link)  # before we look: what is placed there from now on sees it, and what was is seen here
         left = [partition for partition, at in list(self._watched_at.items()) if at is link]
         for partition in left:
-            self._told[partition] = link.told(partition) or self._told.get(partition, 0)
-            del self._watched_at[partition]
-        self._routes.drop(link)
+            if self._asked_at.pop(partition, None) is link:
+                self._told[partition] = link.told(partition) or self._told.get(partition, 0)
+            self._watched_at.pop(partition, None)
         self.place(left)
 
     def close(self) -> None:
@@ -128,8 +131,13 @@ class Placing:
         self._log_id = link.log_id
         after = self._told.get(partition)
         self._watched_at[partition] = link
+        if link not in self._routes.links:
+            if self._watched_at.pop(partition, None) is not None:
+                self.place([partition])
+            return
         ids = [one for one in self._listeners.subjects() if self._log.partition_for(key_of(one)) == partition]
         link.watch(ids, {partition: after or 0})
+        self._asked_at[partition] = link
         if self._listeners.of_revokes:
             link.watch_revokes()
             if after is not None:
