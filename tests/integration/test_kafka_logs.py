@@ -403,6 +403,39 @@ def test_a_forked_child_uses_the_log_anew_and_disturbs_nobody(client: type[Broke
     assert (done.stdout.strip(), done.returncode) == ("7 {0: 3} [b'child']", 0), done.stderr
 
 
+def test_a_child_forked_while_addresses_were_looked_up_can_use_the_log(client: type[BrokerLog], kafka: Kafka, kafka_topic: str) -> None:
+    # What hung once in many runs: a thread of librdkafka was in getaddrinfo, with a lock of glibc, when its process forked.
+    script = f"""
+        import os, signal, socket, sys, threading
+        from {client.__module__} import {client.__name__} as Log
+        log = Log({kafka.bootstrap!r}, {kafka_topic!r})
+        log.ends([0], 20)
+        def look_up():
+            while True:
+                socket.getaddrinfo("127.0.0.1", 1, flags=socket.AI_ADDRCONFIG)
+        for _ in range(4):
+            threading.Thread(target=look_up, daemon=True).start()
+        children = []
+        for number in range(5):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(40)
+                writer, reader = log.writer(), log.reader({{0: 0}})
+                writer.append(b"key", b"child").result(20)
+                assert reader.poll(20)[0].records
+                assert log.ends([0], 20)[0] > 0
+                writer.close(); reader.close(); log.close()
+                sys.exit(7)
+            children.append(child)
+        print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children], flush=True)
+        os._exit(0)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], cwd=_REPOSITORY, capture_output=True, text=True, timeout=90, check=False
+    )
+    assert (done.stdout.strip(), done.returncode) == ("[7, 7, 7, 7, 7]", 0), done.stderr
+
+
 # ── how the tests do it ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
