@@ -199,9 +199,9 @@ HOSTILE: list[Callable[[Scene], tuple[bytes, bytes]]] = [
 ]
 #: What one host can suffer, with how often it is drawn.
 ON_ONE_HOST: dict[Action, int] = {
-    kill_owner: 10,
-    kill_between_commit_and_telling: 4,
-    kill_before_commit: 2,
+    kill_owner: 16,
+    kill_between_commit_and_telling: 6,
+    kill_before_commit: 3,
     stop_owner: 3,
     stop_reader: 2,
     kill_reader: 2,

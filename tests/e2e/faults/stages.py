@@ -87,9 +87,9 @@ def three_brokers() -> KafkaCluster:
 
 
 STAGES = {
-    "host": Stage(weight=4, length=15, actions=ON_ONE_HOST, scene=one_host),
+    "host": Stage(weight=4, length=25, actions=ON_ONE_HOST, scene=one_host),
     "network": Stage(weight=1, length=15, actions={**ON_A_NETWORK, **ANYWHERE}, scene=network),
-    "kafka": Stage(weight=3, length=12, actions={**ON_ONE_HOST, **brokers.ON_BROKERS, **brokers.ON_A_TOPIC}, scene=kafka),
+    "kafka": Stage(weight=3, length=15, actions={**ON_ONE_HOST, **brokers.ON_BROKERS, **brokers.ON_A_TOPIC}, scene=kafka),
     "group": Stage(
         weight=2, length=8, actions={**group.ON_A_GROUP, **ANYWHERE, **brokers.ON_BROKERS, **brokers.ON_A_TOPIC}, scene=consumer_group
     ),
