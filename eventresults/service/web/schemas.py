@@ -90,6 +90,7 @@ _GROUP: Json = {
     "id": {"type": "string"},
     "results": {**_WIRE, "description": "The saved as_tuple() form; null: not saved."},
     "size": _maybe("integer", "How many parts it has, where that was told."),
+    "added": _maybe("array", "Ids of the tasks that joined it after its size was told."),
     "complete": {"type": "boolean", "description": "Whether every part of the current run has ended."},
     "run": {"type": "integer", "minimum": 0},
     "parts": _maybe("object", 'Each part that ended, by "task_id/group_index": [state, result].'),
