@@ -15,13 +15,11 @@ if TYPE_CHECKING:
     from eventresults.domain.events import TaskEvent, UnknownEvent
 
 
-class TaskFacts(ResultBase):
-    """The attributes of an `AsyncResult` that come from its `TaskMeta`: None while the log does not tell.
+class LogFacts:
+    """What the log tells of a task beyond Celery's attributes; None while it does not. Each reads anew until the task is ready.
 
-    Each reads anew until the task is ready; from then on the answer is kept. Times are of the writers' clocks, in UTC.
+    Times are of the writers' clocks, in UTC.
     """
-
-    id: str
 
     @property
     def decoder(self) -> Decoder:
@@ -31,46 +29,6 @@ class TaskFacts(ResultBase):
     def task_meta(self) -> TaskMeta | None:
         """All that is known of the task, at once; None for an unknown, expired or forgotten id."""
         raise NotImplementedError
-
-    @property
-    def name(self) -> str | None:
-        """The task's name."""
-        return self._told("name")  # type: ignore[no-any-return]
-
-    @property
-    def args(self) -> Any:
-        """Its positional arguments."""
-        meta = self.task_meta()
-        return None if meta is None else self.decoder.args(meta.args)
-
-    @property
-    def kwargs(self) -> Any:
-        """Its keyword arguments."""
-        meta = self.task_meta()
-        return None if meta is None else self.decoder.kwargs(meta.kwargs)
-
-    @property
-    def worker(self) -> str | None:
-        """Who works on it, or did."""
-        return self._told("worker")  # type: ignore[no-any-return]
-
-    @property
-    def date_done(self) -> datetime | None:
-        """When it ended."""
-        return self._told("date_done")  # type: ignore[no-any-return]
-
-    @property
-    def retries(self) -> int | None:
-        """How often it was tried before."""
-        meta = self.task_meta()
-        return None if meta is None else retries_of(meta)
-
-    @property
-    def queue(self) -> str | None:
-        """The queue it was sent to."""
-        return self._told("queue")  # type: ignore[no-any-return]
-
-    # Beyond Celery
 
     @property
     def position(self) -> Position | None:
@@ -127,6 +85,54 @@ class TaskFacts(ResultBase):
         """The group it belongs to."""
         return self._told("group_id")  # type: ignore[no-any-return]
 
+    def _told(self, field: str) -> Any:
+        meta = self.task_meta()
+        return None if meta is None else getattr(meta, field)
+
+
+class TaskFacts(ResultBase, LogFacts):
+    """The attributes of an `AsyncResult` that come from its `TaskMeta`. Once the task is ready, the answer is kept."""
+
+    id: str
+
+    @property
+    def name(self) -> str | None:
+        """The task's name."""
+        return self._told("name")  # type: ignore[no-any-return]
+
+    @property
+    def args(self) -> Any:
+        """Its positional arguments."""
+        meta = self.task_meta()
+        return None if meta is None else self.decoder.args(meta.args)
+
+    @property
+    def kwargs(self) -> Any:
+        """Its keyword arguments."""
+        meta = self.task_meta()
+        return None if meta is None else self.decoder.kwargs(meta.kwargs)
+
+    @property
+    def worker(self) -> str | None:
+        """Who works on it, or did."""
+        return self._told("worker")  # type: ignore[no-any-return]
+
+    @property
+    def date_done(self) -> datetime | None:
+        """When it ended."""
+        return self._told("date_done")  # type: ignore[no-any-return]
+
+    @property
+    def retries(self) -> int | None:
+        """How often it was tried before."""
+        meta = self.task_meta()
+        return None if meta is None else retries_of(meta)
+
+    @property
+    def queue(self) -> str | None:
+        """The queue it was sent to."""
+        return self._told("queue")  # type: ignore[no-any-return]
+
     def history(self) -> list[TaskEvent | UnknownEvent]:
         """Every fact of the task that the view still holds, oldest first, earlier lives included."""
         raise NotImplementedError
@@ -134,7 +140,3 @@ class TaskFacts(ResultBase):
     def as_of(self, when: datetime | Position) -> TaskMeta | None:
         """What was known at a log time, or up to a position; None before the first fact, after a forgetting, or beyond its expiry."""
         raise NotImplementedError
-
-    def _told(self, field: str) -> Any:
-        meta = self.task_meta()
-        return None if meta is None else getattr(meta, field)

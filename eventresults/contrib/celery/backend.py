@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import uuid_utils
 from celery import current_app
 from celery.backends.base import BaseBackend
+from celery.exceptions import ImproperlyConfigured
 from celery.result import result_from_tuple
 from kombu.serialization import prepare_accept_content
 
 from eventresults.client.backend import ACKNOWLEDGE_SECONDS
+from eventresults.client.result import AsyncResult, GroupResult
 from eventresults.client.tuples import plain
 from eventresults.contrib.celery import facts
 from eventresults.contrib.celery.chords import Chords
@@ -59,12 +62,14 @@ class EventResultsBackend(Waiting, Chords, BaseBackend):  # type: ignore[misc]
         self._tracker: Tracker | None = None
         self._opening = threading.Lock()
         self._mirrors = {}
+        self._made_in = os.getpid()
 
     @property
     def tracker(self) -> Tracker:
         """The tracker behind it; made at the first use."""
         if self._tracker is None:
             with self._opening:
+                self._check_process()
                 if self._tracker is None:
                     self._tracker = Tracker(self.settings, decoder=self.decoder)
         return self._tracker
@@ -77,6 +82,13 @@ class EventResultsBackend(Waiting, Chords, BaseBackend):  # type: ignore[misc]
     def as_uri(self, include_password: bool = False) -> str:
         """The URL; passwords are shown only if asked for."""
         return f"eventresults+{self.url if include_password and self.url else self.settings.url}"
+
+    def _check_process(self) -> None:
+        if self.settings.log.scheme == "memory" and os.getpid() != self._made_in:
+            raise ImproperlyConfigured(
+                "eventresults+memory:// lives in one process, and this one was forked from it: use eventresults+sqlite:///path (or Kafka), "
+                "or a pool of one process (--pool threads, or solo)."
+            )
 
     # Storing
 
@@ -98,6 +110,10 @@ class EventResultsBackend(Waiting, Chords, BaseBackend):  # type: ignore[misc]
 
     def _accepted(self, appended: list[Appended]) -> None:
         self.home.acknowledged([one.accepted for one in appended], ACKNOWLEDGE_SECONDS)
+
+    def prepare_value(self, result: Any) -> Any:
+        """As Celery's; a task may also return a result of ours."""
+        return plain(result.as_tuple()) if isinstance(result, AsyncResult | GroupResult) else super().prepare_value(result)
 
     def _forget(self, task_id: Any) -> None:
         self.home.forget(str(task_id))

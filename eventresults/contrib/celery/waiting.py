@@ -62,7 +62,7 @@ class Waiting:
             result._maybe_set_cache(known)  # noqa: SLF001 - as Celery's own backends do
             return result.maybe_throw(callback=callback, propagate=propagate)
         mirror = self._mirror(result)
-        guards = [self._mirror(node) for node in _ancestors(result)] if propagate else []
+        guards = [self._mirror(node) for node in ancestors(result)] if propagate else []
         for _ in self._arrivals(
             [mirror], guards=guards, timeout=timeout, interval=interval, on_interval=on_interval, on_message=on_message
         ):
@@ -98,16 +98,16 @@ class Waiting:
         self._ensure_not_eager()
         nodes = list(result.results)
         waiting: dict[int, set[int]] = {}  # of each node, the leaves that are not ready
-        leaves: dict[int, tuple[Any, list[int]]] = {}  # of each leaf, the nodes it belongs to
+        open_leaves: dict[int, tuple[Any, list[int]]] = {}  # the nodes that each belongs to
         for number, node in enumerate(nodes):
-            for leaf in _leaves(node):
+            for leaf in leaves(node):
                 if leaf._cache is None:  # noqa: SLF001 - Celery's own way to tell
                     waiting.setdefault(number, set()).add(id(leaf))
-                    leaves.setdefault(id(leaf), (leaf, []))[1].append(number)
+                    open_leaves.setdefault(id(leaf), (leaf, []))[1].append(number)
         for number, node in enumerate(nodes):
             if number not in waiting:
                 yield _told(node)
-        mirrors = {id(leaf): (self._mirror(leaf), leaf, numbers) for leaf, numbers in leaves.values()}
+        mirrors = {id(leaf): (self._mirror(leaf), leaf, numbers) for leaf, numbers in open_leaves.values()}
         by_mirror = {id(mirror): (leaf, numbers) for mirror, leaf, numbers in mirrors.values()}
         for mirror in self._arrivals(
             [mirror for mirror, _, _ in mirrors.values()],
@@ -144,6 +144,16 @@ class Waiting:
         mirrors = [AsyncResult(task_id, backend=self.home) for task_id in ids]
         for mirror in self._arrivals(mirrors, timeout=timeout, interval=interval, on_interval=on_interval, on_message=on_message):
             yield mirror.id, self.meta_of(mirror.id, mirror.task_meta())
+
+    def look(self, results: Iterable[Any]) -> None:
+        """Have each of these results know its end, if its task has ended: one question for all."""
+        by_id: dict[str, list[Any]] = {}
+        for result in results:
+            by_id.setdefault(str(result.id), []).append(result)
+        for task_id, meta in self.home.reader.get_many(list(by_id)).items():
+            if meta is not None and meta.ready:
+                for result in by_id[task_id]:
+                    result._maybe_set_cache(self.meta_of(task_id, meta))  # noqa: SLF001 - as Celery's own backends do
 
     # Promises
 
@@ -230,22 +240,23 @@ class Fulfilment(Promise):
         self.settle(Outcome(args, error))
 
 
-def _ancestors(result: Any) -> Iterator[Any]:
+def ancestors(result: Any) -> Iterator[Any]:
     """The parents that are single tasks; as many as there are, once each."""
     seen: set[int] = set()
     node = result.parent
     while node is not None and id(node) not in seen:
         seen.add(id(node))
-        yield from _leaves(node)
+        yield from leaves(node)
         node = node.parent
 
 
-def _leaves(node: Any) -> Iterator[Any]:
+def leaves(node: Any) -> Iterator[Any]:
+    """The single tasks of a result, or of a set of them."""
     if hasattr(node, "_cache"):
         yield node
     else:
         for one in node.results:
-            yield from _leaves(one)
+            yield from leaves(one)
 
 
 def _told(node: Any) -> tuple[str, Any]:
