@@ -107,8 +107,9 @@ class Dispatch:
             logger.exception("the parts of the chord %s cannot be joined", self._group_id)
             self._backend.chord_error_from_stack(body, ChordError(f"Join error: {error!r}"))
             return True
-        needed = publishing_seconds(app.conf, body, self._backend.options.claim_timeout)
-        if self._until - Recorder.now() < timedelta(seconds=needed) and self._claim(needed + 1) is None:
+        lease = self._backend.options.claim_timeout
+        needed = publishing_seconds(app.conf, body, lease)
+        if self._until - Recorder.now() < timedelta(seconds=needed) and self._claim(max(needed, lease)) is None:
             logger.warning("the body of the chord %s was not sent: another worker claimed it meanwhile", self._group_id)
             return False
         parent_id, root_id = self._lineage(body, group)
@@ -177,7 +178,7 @@ def _value(backend: Chords, key: str, state: str, result: Any) -> Any:
 
 
 def publishing_seconds(conf: Any, body: Any, otherwise: float) -> float:
-    """The longest that publishing with retries takes, about; `otherwise`, doubled, if nothing bounds it."""
+    """About the longest that publishing with retries takes, the broker's word included; `otherwise`, doubled, if nothing bounds it."""
     default = conf.task_publish_retry_policy or {}
     policy = {**default, **(body.options.get("retry_policy") or {})}
     retry = body.options.get("retry")
@@ -188,7 +189,7 @@ def publishing_seconds(conf: Any, body: Any, otherwise: float) -> float:
     retries, timeout = max(0, int(retries)), max(0.0, float(timeout))
     pauses = {"interval_start": 0.0, "interval_step": 0.2, "interval_max": 1.0}
     start, step, most = (float(policy.get(name, usual)) for name, usual in pauses.items())
-    return (retries + 1) * timeout + sum(min(start + step * number, most) for number in range(retries)) + max(timeout, 1)
+    return (retries + 1) * timeout + sum(min(start + step * number, most) for number in range(retries)) + timeout
 
 
 @contextmanager
