@@ -75,7 +75,7 @@ def brief_row(meta: TaskMeta) -> dict[str, Any]:
 
 
 def group_row(meta: GroupMeta) -> dict[str, Any]:
-    """Everything that is known of one group; `parts` maps "task_id/group_index" to [state, result]."""
+    """Everything that is known of one group; `parts` maps "task_id/group_index" to [state, offset of its fact]."""
     return {
         "id": meta.group_id,
         "results": meta.results,

@@ -83,12 +83,12 @@ def _decide(before: GroupMeta, event: Deciding, fields: Fields, offset: int, log
 
 
 def _count(before: GroupMeta, event: GroupPart, fields: Fields, offset: int) -> None:
-    """The first word about a part is the one that counts."""
+    """The first word about a part is the one that counts. Its value stays in the history: a row is written with every part."""
     key = part_key(event.task_id, event.group_index)
     parts = before.parts or {}
     if key in parts:
         return
-    fields["parts"] = {**parts, key: [event.state, event.result]}
+    fields["parts"] = {**parts, key: [event.state, offset]}
     if before.completed_by is None and before.wanted is not None and len(parts) + 1 >= before.wanted:
         fields["completed_by"] = offset
 

@@ -140,9 +140,8 @@ class GroupMeta(Sparse):
     """One group as the log tells it.
 
     `results` is the saved `as_tuple()` form (None: not saved). `size`, `body`, `structure` describe a chord, to which the tasks `added`
-    came later; `parts` maps
-    `"task_id/group_index"` to `[state, result]` for the current `run`. `claim` is the open claim to send the body:
-    {"by", "body_id", "until"}; `dispatched` the body's id once it was sent ("" when it has none).
+    came later; `parts` maps `"task_id/group_index"` to `[state, offset of the fact that has the result]` for the current `run`. `claim` is
+    the open claim to send the body: {"by", "body_id", "until"}; `dispatched` the body's id once it was sent ("" when it has none).
     """
 
     group_id: str

@@ -20,14 +20,17 @@ from eventresults.log.base import Log
 from eventresults.log.own import OwnWrites
 from eventresults.log.question import Question
 from eventresults.reading.own import needed_of, needed_of_all
-from eventresults.view import listing, openrows
+from eventresults.view import history, listing, openrows
 from eventresults.view.base import Fact, Freshness, Listener, Openness, OpenPage, Subscription, TaskPage
+from eventresults.view.history import HistoryPage
 from eventresults.view.live import LiveView
 from eventresults.view.shard import Shard
 
 T = TypeVar("T")
 Shards = Mapping[int, Shard]
 
+#: More bytes than any history takes.
+_ALL = 2**63
 #: Before asking again for a topic that the brokers did not know.
 MISSING_PAUSE_SECONDS = 0.2
 
@@ -100,12 +103,13 @@ class FreshReader:
 
     def history(self, subject: str, *, freshness: Freshness = "default", timeout: float | None = None) -> list[Fact]:
         """See `ViewReader.history`."""
+        return self._of_subject(subject, freshness, timeout, lambda shard: history.page(shard, subject, None, _ALL)).facts
 
-        def tell(shard: Shard) -> list[Fact]:
-            metas = (shard.task(subject), shard.group(subject))
-            return [fact for meta in metas if meta is not None for fact in shard.history(subject, meta.last_offset)]
-
-        return sorted(self._of_subject(subject, freshness, timeout, tell), key=lambda fact: fact.position)
+    def history_page(
+        self, subject: str, starts: Sequence[int] | None, most_bytes: int, *, freshness: Freshness, timeout: float | None
+    ) -> HistoryPage:
+        """The latest part of what `history` tells, or that which leads to `starts`: see `eventresults.view.history.page`."""
+        return self._of_subject(subject, freshness, timeout, lambda shard: history.page(shard, subject, starts, most_bytes))
 
     def recent(
         self,

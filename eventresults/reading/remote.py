@@ -86,8 +86,14 @@ class RemoteReader:
     def history(self, subject: str, *, freshness: Freshness = "default", timeout: float | None = None) -> list[Fact]:
         """See `ViewReader.history`."""
         key_of(subject)
+        deadline = self._deadline(timeout)
         answer = self._ask(protocol.Facts, protocol.History, subject, freshness, timeout, subjects=[subject])
-        return [protocol.read_fact(fact) for fact in answer.facts]
+        facts = answer.facts
+        while answer.earlier:
+            question = partial(protocol.History, starts=answer.earlier)
+            answer = self._ask(protocol.Facts, question, subject, "applied", max(deadline - monotonic(), 0.0), subjects=[subject])
+            facts = answer.facts + facts
+        return [protocol.read_fact(fact) for fact in facts]
 
     def recent(
         self,

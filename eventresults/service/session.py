@@ -207,8 +207,8 @@ class Session:
                 group = reader.group(said.id, freshness=freshness, timeout=left, brief=said.brief)
                 return protocol.Rows(said.call, [None if group is None else rows.encode_group(group)])
             case protocol.History():
-                facts = reader.history(said.id, freshness=freshness, timeout=left)
-                return protocol.Facts(said.call, [protocol.wire_fact(fact) for fact in facts])
+                told = reader.history_page(said.id, said.starts, ANSWERED_BYTES, freshness=freshness, timeout=left)
+                return protocol.Facts(said.call, [protocol.wire_fact(fact) for fact in told.facts], told.earlier)
             case protocol.Recent():
                 page = reader.recent(**said.query, freshness=freshness, timeout=left)
                 return protocol.Page(said.call, [rows.encode_task(meta) for meta in page.items], page.cursor)

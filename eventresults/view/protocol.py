@@ -65,13 +65,14 @@ class Group(Message, tag=2):
 
 
 class History(Message, tag=3):
-    """Every fact of this id."""
+    """The facts of this id; with `starts`, those that lead to these offsets, which an answer gave."""
 
     call: int
     id: str
     freshness: WireFreshness
     needed: Vector
     timeout: float
+    starts: list[int] | None = None
 
 
 class Recent(Message, tag=4):
@@ -150,10 +151,11 @@ class Rows(Message, tag=33):
 
 
 class Facts(Message, tag=34):
-    """A history, oldest first."""
+    """A history, oldest first. Not whole if there are `earlier` facts: ask for these by the offsets that lead to them."""
 
     call: int
     facts: list[WireFact]
+    earlier: list[int] = []
 
 
 class Page(Message, tag=35):

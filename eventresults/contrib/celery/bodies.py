@@ -142,10 +142,11 @@ class Dispatch:
 
 def joined(backend: Chords, group: GroupMeta) -> list[Any]:
     """The values of the parts, in order of the header, built as it is. Raises `ChordError` for the first that failed."""
+    told = {fact.position.offset: fact.event for fact in backend.home.reader.history(group.group_id, freshness=group.position)}
     parts = list((group.parts or {}).items())
     if backend.options.result_chord_ordered:
         parts.sort(key=lambda part: _index(part[0]))
-    values = [(key.rpartition("/")[0], _value(backend, key, *part)) for key, part in parts]
+    values = [(key.rpartition("/")[0], _value(backend, key, state, told[offset])) for key, (state, offset) in parts]
     if group.structure is None:
         return [value for _, value in values]
     by_task = dict(reversed(values))
@@ -168,8 +169,8 @@ def _index(key: str) -> float:
     return int(index) if index else math.inf
 
 
-def _value(backend: Chords, key: str, state: str, result: Any) -> Any:
-    value = backend.payloads.decode(result)
+def _value(backend: Chords, key: str, state: str, part: Any) -> Any:
+    value = backend.payloads.decode(part.result)
     if state in states.EXCEPTION_STATES:
         value = backend.exception_to_python(value)
     if state in states.PROPAGATE_STATES:

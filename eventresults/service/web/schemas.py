@@ -93,7 +93,7 @@ _GROUP: Json = {
     "added": _maybe("array", "Ids of the tasks that joined it after its size was told."),
     "complete": {"type": "boolean", "description": "Whether every part of the current run has ended."},
     "run": {"type": "integer", "minimum": 0},
-    "parts": _maybe("object", 'Each part that ended, by "task_id/group_index": [state, result].'),
+    "parts": _maybe("object", 'Each part that ended, by "task_id/group_index": [state, offset of its fact].'),
     "body": _WIRE,
     "structure": _WIRE,
     "claim": _maybe("object", "The open claim to send the body: by, body_id, until."),

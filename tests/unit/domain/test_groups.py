@@ -62,7 +62,7 @@ def test_a_body_once_known_survives_a_size_without_one():
 def test_parts_are_kept_by_task_and_index():
     meta = fold_group(group_part("a", group_index=0, result=1), group_part("b", group_index=None, state="FAILURE", result=2))
 
-    assert meta.parts == {"a/0": ["SUCCESS", 1], "b/": ["FAILURE", 2]}
+    assert meta.parts == {"a/0": ["SUCCESS", 0], "b/": ["FAILURE", 1]}
     assert set(meta.parts) == {part_key("a", 0), part_key("b", None)}
 
 

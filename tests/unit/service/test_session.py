@@ -276,7 +276,7 @@ def test_a_reader_at_a_distance_answers_as_the_owner_does(running):
     assert far.group("g", **applied) == near.group("g", **applied)
     assert far.history("a", **applied) == near.history("a", **applied)
     assert far.recent(name="add", limit=1, **applied) == near.recent(name="add", limit=1, **applied)
-    assert far.group("x", **applied).parts == {"a/0": ["SUCCESS", "r"]}
+    assert far.group("x", **applied).parts == {"a/0": ["SUCCESS", near.history("x", **applied)[-1].position.offset]}
     brief = far.group("x", **applied, brief=True)
     assert brief == near.group("x", **applied, brief=True)
     assert (brief.parts, brief.completed_by is None) == (None, False)
@@ -303,6 +303,21 @@ def test_an_answer_that_is_too_large_for_one_message_comes_in_several(running, m
     # when / then
     found = RemoteReader(view, shown.log, OwnWrites(), heard.listeners).get_many(ids)
     assert [meta.task_id for meta in found.values()] == ids
+    view.close()
+
+
+def test_a_history_that_is_too_large_for_one_message_comes_in_several(running, monkeypatch):
+    # given: a task whose id is a group's, too
+    monkeypatch.setattr(sessions, "ANSWERED_BYTES", 3_000)
+    shown, heard = Shown(), Heard()
+    for number in range(30):
+        shown.tell(updated(task_id="x", meta="m" * 400), group_part(f"t{number}", group_id="x", result="r" * 300))
+    view, _ = reading(shown, running, heard)
+
+    # when / then
+    far = RemoteReader(view, shown.log, OwnWrites(), heard.listeners).history("x", freshness="applied")
+    assert len(far) == 60
+    assert far == shown.served.reader.history("x", freshness="applied")
     view.close()
 
 

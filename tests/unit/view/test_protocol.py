@@ -33,6 +33,7 @@ REQUESTS = st.one_of(
     st.builds(protocol.History, NUMBER, TEXT, FRESHNESS, VECTOR, SECONDS),
     st.builds(protocol.Recent, NUMBER, st.dictionaries(TEXT, PLAIN, max_size=3), FRESHNESS, VECTOR, SECONDS),
     st.builds(protocol.Group, NUMBER, TEXT, FRESHNESS, VECTOR, SECONDS, st.booleans()),
+    st.builds(protocol.History, NUMBER, TEXT, FRESHNESS, VECTOR, SECONDS, st.none() | st.lists(NUMBER, max_size=2)),
     st.builds(protocol.Opened, NUMBER, st.dictionaries(TEXT, PLAIN, max_size=3), FRESHNESS, VECTOR, SECONDS),
     st.builds(protocol.Reach, NUMBER, VECTOR, SECONDS),
     st.builds(protocol.Watch, NUMBER, st.lists(TEXT, max_size=3), st.none() | VECTOR),
@@ -43,7 +44,7 @@ REQUESTS = st.one_of(
 REPLIES = st.one_of(
     st.builds(protocol.Hello, NUMBER, TEXT, NUMBER, NUMBER, VECTOR),
     st.builds(protocol.Rows, NUMBER, st.lists(st.none() | st.binary(max_size=20), max_size=3)),
-    st.builds(protocol.Facts, NUMBER, st.lists(FACT, max_size=3)),
+    st.builds(protocol.Facts, NUMBER, st.lists(FACT, max_size=3), st.lists(NUMBER, max_size=2)),
     st.builds(protocol.Page, NUMBER, st.lists(st.binary(max_size=20), max_size=3), st.none() | TEXT),
     st.builds(protocol.Open, NUMBER, st.lists(st.tuples(TEXT, st.dictionaries(TEXT, PLAIN, max_size=3)), max_size=3), st.none() | TEXT),
     st.builds(protocol.Said, NUMBER, PLAIN),
