@@ -44,7 +44,7 @@ class LogInfo(NamedTuple):
 class EventWriter(Protocol):
     """Appends records. Safe to call from many threads; records of one key keep their order."""
 
-    def append(self, key: bytes, value: bytes) -> Append:
+    def append(self, key: bytes, value: bytes, timeout: float | None = None) -> Append:
         """Hand one record over, and return a future of its position.
 
         The future is done once the record is durable as the log promises it. It raises `AppendTimeout`, or `Closed` for what
@@ -52,8 +52,8 @@ class EventWriter(Protocol):
         cancelled, and its callbacks run on a thread of the log: they must return at once.
 
         What this method itself raises was not taken, and is not in the log: `ValueTooLarge`; `AppendTimeout` when the buffer stayed
-        full for the append timeout (it blocks until then); `LogUnavailable` or `TopicMisconfigured` when the log cannot be
-        opened; `Closed` after `close()`.
+        full for `timeout` seconds (None: the append timeout; it blocks until then); `LogUnavailable` or `TopicMisconfigured` when the
+        log cannot be opened; `Closed` after `close()`.
         """
 
     def flush(self, timeout: float) -> bool:

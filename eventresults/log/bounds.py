@@ -66,14 +66,14 @@ class InFlight:
     def __len__(self) -> int:
         return len(self._inside) + len(self._given_up)
 
-    def enter(self, key: bytes, value: bytes) -> Append:
-        """Wait for room, and return a new future. Raises `AppendTimeout`, or `Closed` after `shut`."""
+    def enter(self, key: bytes, value: bytes, timeout: float | None = None) -> Append:
+        """Wait for room, for `timeout` seconds if that is given, and return a new future. Raises `AppendTimeout`, `Closed` after `shut`."""
         future = Append()
         future.key = key
         future.size = size = len(key) + len(value) + _RECORD_OVERHEAD
         with self._lock:
             if self._closed or self._is_full(size):
-                self._wait_for_room(size, key)
+                self._wait_for_room(size, key, self._timeout if timeout is None else timeout)
             future.entered = time.monotonic()
             future.number = self._number = number = self._number + 1
             self._inside[number] = future
@@ -140,26 +140,26 @@ class InFlight:
         count = len(self)
         return count > 0 and (count >= self._max_records or self._bytes + size > self._max_bytes)
 
-    def _wait_for_room(self, size: int, key: bytes) -> None:
-        deadline = time.monotonic() + self._timeout
+    def _wait_for_room(self, size: int, key: bytes, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
         self._blocked += 1
         try:
             while self._is_full(size) and not self._closed:
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
-                    raise self._stayed_full(key)
+                    raise self._stayed_full(key, timeout)
                 self._room.wait(min(remaining, _LOOK))
         finally:
             self._blocked -= 1
         if self._closed:
             raise self._was_closed()
 
-    def _stayed_full(self, key: bytes) -> AppendTimeout:
+    def _stayed_full(self, key: bytes, timeout: float) -> AppendTimeout:
         return AppendTimeout(
-            f"{self._what} took nothing for {self._timeout:g} s: {len(self):,} facts ({self._bytes:,} bytes) wait to be "
+            f"{self._what} took nothing for {timeout:g} s: {len(self):,} facts ({self._bytes:,} bytes) wait to be "
             "acknowledged. This fact was not handed over. See whether the log is reachable, then append it again",
             key=key.decode("utf-8", "replace"),
-            timeout=self._timeout,
+            timeout=timeout,
         )
 
     def _not_acknowledged(self, key: bytes) -> AppendTimeout:

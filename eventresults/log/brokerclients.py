@@ -39,11 +39,11 @@ class BrokerWriter(ABC):
         self._placing = Placing(log, timeout=log.settings.append_timeout, placed=lambda future: self._in_flight.leave([future]))
         tell_of_forks(self)
 
-    def append(self, key: bytes, value: bytes) -> Append:
+    def append(self, key: bytes, value: bytes, timeout: float | None = None) -> Append:
         """See `EventWriter.append`."""
         producer = self._producer or self._opened()
         check_size(key, value, self._max_value_bytes)
-        future = self._in_flight.enter(key, value)
+        future = self._in_flight.enter(key, value, timeout)
         try:
             self._send(producer, future, value)
         except BaseException:

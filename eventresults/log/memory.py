@@ -118,7 +118,7 @@ class MemoryWriter:
         self._max_value_bytes = max_value_bytes
         self._closed = False
 
-    def append(self, key: bytes, value: bytes) -> Append:
+    def append(self, key: bytes, value: bytes, timeout: float | None = None) -> Append:  # noqa: ARG002 - there is always room
         """See `EventWriter.append`."""
         if self._closed:
             raise Closed("this writer was closed: make a new one", what="writer")

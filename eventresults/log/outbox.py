@@ -121,8 +121,8 @@ class OutboxWriter:
         """Per partition, the highest offset that a fact of this writer was given."""
         return dict(self._reached)
 
-    def append(self, key: bytes, value: bytes) -> Forwarded:
-        """Write one fact into the file, and return the future of its position.
+    def append(self, key: bytes, value: bytes, timeout: float | None = None) -> Forwarded:
+        """Write one fact into the file, and return the future of its position. `timeout`: as `EventWriter.append`.
 
         What this raises was not accepted, and nothing of it is in the file: `ValueTooLarge`, `AppendTimeout` (the outbox, or the disk,
         stayed full), `LogUnavailable` (the folder cannot be written), `Closed`. The future raises only what can never succeed, after the
@@ -130,7 +130,7 @@ class OutboxWriter:
         """
         outbox = self._outbox
         check_size(key, value, outbox.max_value_bytes)
-        deadline = monotonic() + outbox.append_timeout
+        deadline = monotonic() + (outbox.append_timeout if timeout is None else timeout)
         with self._changed:
             while True:
                 if self._closed:

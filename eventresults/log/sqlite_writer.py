@@ -49,12 +49,12 @@ class SqliteWriter:
         self._closed = False
         tell_of_forks(self)
 
-    def append(self, key: bytes, value: bytes) -> Append:
+    def append(self, key: bytes, value: bytes, timeout: float | None = None) -> Append:
         """See `EventWriter.append`."""
         check_size(key, value, self._max_value_bytes)
         if self._thread is None:
             self._start()
-        future = self._in_flight.enter(key, value)
+        future = self._in_flight.enter(key, value, timeout)
         self._waiting.append((future, value))
         if self._idle:
             with self._handed:

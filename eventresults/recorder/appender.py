@@ -19,11 +19,14 @@ from eventresults.log.appends import Append
 from eventresults.log.base import EventWriter, Log
 from eventresults.log.forked import tell_of_forks
 from eventresults.log.own import OwnWrites
+from eventresults.recorder.opening import Opening
 
 logger = logging.getLogger(__name__)
 
 #: The fold knows the last 64 event ids of a life: with at most this many unacknowledged, our own repetitions always fall inside.
 UNACKNOWLEDGED_PER_TASK = 32
+#: What waits for a log to be opened at the end is waited for as long.
+CLOSE_SECONDS = 5.0
 
 
 class Appender:
@@ -39,13 +42,17 @@ class Appender:
         self._max_value_bytes = max_value_bytes
         self._lock = threading.Lock()
         self._writer: EventWriter | None = None
+        self._opening: Opening | None = None
         self._forget_exit: Callable[[], None] = lambda: None
         self._closed = False
         self.own = OwnWrites()
         tell_of_forks(self)
 
-    def append(self, subject: str, kind: str, fields: Mapping[str, Any]) -> Append:
+    def append(self, subject: str, kind: str, fields: Mapping[str, Any], *, timeout: float | None = None) -> Append:
         """Hand over one fact of already wire-valued fields, and return the future of its position.
+
+        `timeout` (seconds; None: the append timeout) bounds how long this may block. With one, a log that is not open yet is opened
+        meanwhile, and what keeps it from that is raised by the future.
 
         Raises `InvalidTaskId`, `EventCorrupt` (a field of the wrong type), `ValueTooLarge`, `AppendTimeout` (32 facts of this id stayed
         unacknowledged), `Closed`; the future may raise any `LogError`.
@@ -60,20 +67,21 @@ class Appender:
                 limit=self._max_value_bytes,
                 task_id=subject,
             )
-        return self._hand_over(subject, key, value)
+        return self._hand_over(subject, key, value, timeout)
 
-    def _hand_over(self, subject: str, key: bytes, value: bytes) -> Append:
-        writer = self._writer or self._open()
+    def _hand_over(self, subject: str, key: bytes, value: bytes, timeout: float | None) -> Append:
+        opening = self._opening or self._open()
         own = self.own
-        if not own.begin(subject, most=UNACKNOWLEDGED_PER_TASK, deadline=monotonic() + self._append_timeout):
+        wait = self._append_timeout if timeout is None else timeout
+        if not own.begin(subject, most=UNACKNOWLEDGED_PER_TASK, deadline=monotonic() + wait):
             raise AppendTimeout(
-                f"{UNACKNOWLEDGED_PER_TASK} facts of {subject[:64]!r} were still unacknowledged after {self._append_timeout:g} s: "
+                f"{UNACKNOWLEDGED_PER_TASK} facts of {subject[:64]!r} were still unacknowledged after {wait:g} s: "
                 "is the log reachable? Nothing was appended; try again.",
                 task_id=subject,
-                timeout=self._append_timeout,
+                timeout=wait,
             )
         try:
-            future = writer.append(key, value)
+            future = opening.append(key, value, timeout)
         except BaseException:
             own.give_up(subject)
             raise
@@ -82,22 +90,28 @@ class Appender:
 
     def flush(self, timeout: float) -> bool:
         """Wait until every fact is acknowledged or has failed; False when `timeout` seconds were not enough."""
-        writer = self._writer
-        return True if writer is None else writer.flush(timeout)
+        opening, writer = self._opening, self._writer
+        if opening is None or writer is None:
+            return True
+        deadline = monotonic() + timeout
+        return opening.wait(timeout) and writer.flush(max(deadline - monotonic(), 0.0))
 
     def close(self) -> None:
         """Flush for at most 5 seconds, then give up what is left, and say so in the log. Idempotent."""
         with self._lock:
             self._closed = True
             writer, self._writer = self._writer, None
-        if writer is not None:
+            opening, self._opening = self._opening, None
+        if writer is not None and opening is not None:
             self._forget_exit()
+            opening.wait(CLOSE_SECONDS)
             self._see_off(writer)
 
     def after_fork_in_child(self) -> None:
         """The writer, and what is on its way, are the parent's; this process opens its own."""
         self._lock = threading.Lock()
         self._writer = None
+        self._opening = None
         self._forget_exit = lambda: None
         self.own.restart()
 
@@ -111,14 +125,15 @@ class Appender:
     def _make_writer(self) -> EventWriter:
         return self._log.writer()
 
-    def _open(self) -> EventWriter:
+    def _open(self) -> Opening:
         with self._lock:
             if self._closed:
                 raise Closed("This recorder is closed: open a new tracker with eventresults.connect().", what="recorder")
-            if self._writer is None:
+            if self._opening is None:
                 self._writer = self._make_writer()
+                self._opening = Opening(self._writer, patience=self._append_timeout)
                 self._forget_exit = _close_at_exit(self)
-            return self._writer
+            return self._opening
 
 
 def _close_at_exit(appender: Appender) -> Callable[[], None]:

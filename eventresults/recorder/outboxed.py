@@ -25,10 +25,12 @@ class OutboxAppender(Appender):
     def _make_writer(self) -> OutboxWriter:
         return self._outbox.writer()
 
-    def _hand_over(self, subject: str, key: bytes, value: bytes) -> Append:
-        writer = self._writer or self._open()
+    def _hand_over(self, subject: str, key: bytes, value: bytes, timeout: float | None) -> Append:
+        if self._writer is None:
+            self._open()
+        writer = self._writer
         assert isinstance(writer, OutboxWriter)
-        future = writer.append(key, value)
+        future = writer.append(key, value, timeout)
         if writer.waiting <= REMEMBERED:
             self.own.add_unbounded(subject, future)
         else:

@@ -211,10 +211,11 @@ class Recorder:
         """The result is no longer wanted."""
         return self._record(TaskForgotten.kind, task_id, {"reason": reason}, envelope)
 
-    def append(self, event: TaskEvent) -> Appended:
+    def append(self, event: TaskEvent, *, timeout: float | None = None) -> Appended:
         """Append any event, built by the caller; an empty `event_id`, `source` or `result_expires` is filled in.
 
-        Its payloads must be wire values (see `eventresults.codec.values`), else `ValueNotEncodable`.
+        Its payloads must be wire values (see `eventresults.codec.values`), else `ValueNotEncodable`. `timeout` (seconds; None: the
+        append timeout) bounds how long this may block: `AppendTimeout` then. A log that is not open yet is opened meanwhile.
         """
         fields = {field.name: getattr(event, field.name) for field in fields_of(event)}
         for payload in PAYLOADS & fields.keys():
@@ -224,7 +225,7 @@ class Recorder:
         subject = fields.pop(subject_field)
         if "result_expires" in fields:
             fields["result_expires"] = self._expires(fields["result_expires"])
-        return self._record(event.kind, subject, fields, envelope, subject_field=subject_field)
+        return self._record(event.kind, subject, fields, envelope, subject_field=subject_field, timeout=timeout)
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Wait until every fact of this process is acknowledged or has failed; False when `timeout` seconds were not enough."""
@@ -233,7 +234,16 @@ class Recorder:
     def _expires(self, result_expires: float | None) -> float:
         return self._result_expires if result_expires is None else result_expires
 
-    def _record(self, kind: str, subject: str, fields: dict[str, Any], envelope: Envelope, *, subject_field: str = "task_id") -> Appended:
+    def _record(
+        self,
+        kind: str,
+        subject: str,
+        fields: dict[str, Any],
+        envelope: Envelope,
+        *,
+        subject_field: str = "task_id",
+        timeout: float | None = None,
+    ) -> Appended:
         subject = str(subject) if isinstance(subject, int) else subject  # type: ignore[unreachable]
         whole: dict[str, Any] = {
             "event_id": uuid_utils.uuid7().hex,
@@ -246,7 +256,7 @@ class Recorder:
                 raise TypeError(f"a {kind} fact has no {', '.join(sorted(unknown))}")
             whole |= {name: value for name, value in envelope.items() if value}
         whole |= fields
-        return self._appender.append(subject, kind, whole)
+        return self._appender.append(subject, kind, whole, timeout=timeout)
 
 
 def _error(error: BaseException | Mapping[str, Any] | None) -> dict[str, Any] | None:
