@@ -36,6 +36,7 @@ def task_row(meta: TaskMeta) -> dict[str, Any]:
         "queue_time": meta.queue_time,
         "runtime": meta.runtime,
         "attempts": meta.attempts,
+        "lost": meta.lost,
         "retries": meta.retries,
         "retry_at": iso(meta.retry_at),
         "eta": iso(meta.eta),

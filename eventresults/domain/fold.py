@@ -48,6 +48,7 @@ _SUCCESS: Final = TaskState.SUCCESS.value
 _FAILURE: Final = TaskState.FAILURE.value
 _REVOKED: Final = TaskState.REVOKED.value
 _REJECTED: Final = TaskState.REJECTED.value
+_IGNORED: Final = TaskState.IGNORED.value
 
 _NEWBORN: Final = TaskMeta(task_id="")
 _TELLING: Final = (TaskSent, TaskReceived, TaskStarted, TaskUpdated, TaskSucceeded, TaskFailed, TaskRevoked, TaskRetried, TaskRejected)
@@ -138,6 +139,12 @@ def _inform(before: TaskMeta, event: TaskKind, fields: Fields, _log_time: int) -
             _start_observed(before, event, fields)
         case TaskSucceeded() | TaskFailed():
             _fill(fields, event, ("worker", "runtime"))
+            _close(before, event, fields)
+        case TaskRetried() | TaskRejected() | TaskRevoked():
+            _close(before, event, fields)
+        case TaskUpdated():
+            if event.state == _IGNORED:
+                _close(before, event, fields)
         case TaskSent():
             _fill(fields, event, _LATEST)
             _send(event, fields)
@@ -145,7 +152,7 @@ def _inform(before: TaskMeta, event: TaskKind, fields: Fields, _log_time: int) -
             if before.received_at is None:
                 fields["received_at"] = event.time
             _fill(fields, event, ("worker",))
-        case TaskUpdated() | TaskRetried() | TaskRevoked() | TaskRejected() | TaskRevokeRequested() | TaskForgotten() | UnknownEvent():
+        case TaskRevokeRequested() | TaskForgotten() | UnknownEvent():
             pass
         case _:
             assert_never(event)
@@ -194,7 +201,7 @@ def _start(before: TaskMeta, event: TaskStarted, fields: Fields) -> None:
     _end_attempt(fields)
     fields.pop("progress", None)
     fields["state"] = _STARTED
-    fields["attempts"] = _counted(before, event)
+    _open(before, _counted(before, event), fields)
     fields["started_at"] = event.time
     if before.first_started_at is None:
         fields["first_started_at"] = event.time
@@ -206,16 +213,32 @@ def _counted(before: TaskMeta, event: TaskStarted) -> int:
     return before.attempts + 1 if event.attempt is None else max(before.attempts, event.attempt, 1)
 
 
+def _open(before: TaskMeta, attempts: int, fields: Fields) -> None:
+    """Another attempt runs. One that still did, as far as anybody told, was lost with its worker: that sends no word."""
+    if before.running and attempts > before.attempts:
+        fields["lost"] = before.lost + 1
+    fields["attempts"] = attempts
+    fields["running"] = True
+
+
+def _close(before: TaskMeta, event: TaskKind, fields: Fields) -> None:
+    """An attempt ended: the one that runs, or one taken for lost whose end was told late."""
+    if before.lost and before.running and before.started_at is not None and event.time < before.started_at:
+        fields["lost"] = before.lost - 1
+    else:
+        fields.pop("running", None)
+
+
 def _start_observed(before: TaskMeta, event: TaskStarted, fields: Fields) -> None:
     """Open an attempt without touching the state; of a run before the one that finished, tell what is missing."""
     if before.date_done is not None and event.time < before.date_done:
-        attempts = max(before.attempts, event.attempt or 1)
+        fields["attempts"] = max(before.attempts, event.attempt or 1)
     else:
         attempts = _counted(before, event)
+        _open(before, attempts, fields)
         if before.finished or attempts > before.attempts:
             fields["started_at"] = event.time
         fields.pop("finished", None)
-    fields["attempts"] = attempts
     if fields.get("started_at") is None:
         fields["started_at"] = event.time
     if before.first_started_at is None:
@@ -228,6 +251,7 @@ def _finish(before: TaskMeta, event: Finishing, fields: Fields, log_time: int) -
     if before.state == _REVOKED and before.finished and not isinstance(event, TaskSucceeded):
         return
     _end_attempt(fields)
+    fields.pop("running", None)
     fields.pop("revoke_request", None)
     fields["finished"] = True
     fields["date_done"] = event.time
@@ -256,7 +280,9 @@ def _go_on(before: TaskMeta, event: TaskUpdated | TaskRetried | TaskRejected, fi
         fields["state"] = event.state
         fields["progress"] = fields["result"] = event.meta
         _take(fields, event, ("request",))
-    elif isinstance(event, TaskRetried):
+        return
+    _close(before, event, fields)
+    if isinstance(event, TaskRetried):
         fields["state"] = _RETRY
         _take(fields, event, ("error", "traceback", "request"))
         if event.when is not None:

@@ -85,6 +85,10 @@ class TaskMeta(Sparse):
     #: When the next attempt is due, after `retried`.
     retry_at: datetime | None = None
     attempts: int = 0
+    #: An attempt began, and nobody told of its end.
+    running: bool = False
+    #: Attempts of whose end nobody told before the next one began: their worker was lost.
+    lost: int = 0
     #: No attempt is open: the last one finished and no later one started.
     finished: bool = False
 

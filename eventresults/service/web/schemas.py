@@ -60,6 +60,7 @@ _TASK: Json = {
     "queue_time": _maybe("number", "Seconds from being sent to the first start."),
     "runtime": _maybe("number", "Seconds of work, as the worker measured them."),
     "attempts": {"type": "integer", "minimum": 0, "description": "How often it began."},
+    "lost": {"type": "integer", "minimum": 0, "description": "How many of these were lost with their worker, before the next began."},
     "retries": _maybe("integer", "How often it was tried before."),
     "retry_at": _time("When the next attempt is due."),
     "eta": _time("When it may start."),
