@@ -8,23 +8,25 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uuid_utils
-from celery import current_app
+from celery import current_app, states
 from celery.backends.base import BaseBackend
-from celery.exceptions import ImproperlyConfigured
+from celery.exceptions import ImproperlyConfigured, TaskRevokedError
 from celery.result import result_from_tuple
 from kombu.serialization import prepare_accept_content
 
 from eventresults.client.backend import ACKNOWLEDGE_SECONDS
 from eventresults.client.result import AsyncResult, GroupResult
 from eventresults.client.tuples import plain
-from eventresults.contrib.celery import facts
+from eventresults.contrib.celery import facts, signals
 from eventresults.contrib.celery.chords import Chords
 from eventresults.contrib.celery.facts import CeleryDecoder
+from eventresults.contrib.celery.observing import Observer
 from eventresults.contrib.celery.options import read
 from eventresults.contrib.celery.payloads import Payloads
 from eventresults.contrib.celery.waiting import Waiting
 from eventresults.domain.events import GroupForgotten, GroupSaved, TaskEvent
-from eventresults.errors import AppendTimeout, LogUnavailable, ViewStale, ViewUnavailable
+from eventresults.domain.meta import TaskMeta
+from eventresults.errors import AppendTimeout, EventResultsError, LogUnavailable, ViewStale, ViewUnavailable
 from eventresults.recorder.recorder import Appended
 from eventresults.tracker import Tracker
 
@@ -63,6 +65,8 @@ class EventResultsBackend(Waiting, Chords, BaseBackend):  # type: ignore[misc]
         self._opening = threading.Lock()
         self._mirrors = {}
         self._made_in = os.getpid()
+        self.observer = Observer(self.options, lambda: self.home.recorder)
+        signals.serve(self)
 
     @property
     def tracker(self) -> Tracker:
@@ -97,10 +101,30 @@ class EventResultsBackend(Waiting, Chords, BaseBackend):  # type: ignore[misc]
         kwargs.setdefault("event_id", uuid_utils.uuid7().hex)
         return super().store_result(task_id, result, state, traceback=traceback, request=request, **kwargs)
 
+    def mark_as_revoked(
+        self, task_id: Any, reason: str = "", request: Any = None, store_result: bool = True, state: str = states.REVOKED
+    ) -> None:
+        """Store that the task was revoked: once, however many workers do."""
+        if store_result:
+            meta = self._glance(str(task_id))
+            if meta is None or meta.state != state or not meta.finished:
+                event_id = facts.revocation_id(str(task_id), reason, meta)
+                self.store_result(task_id, TaskRevokedError(reason), state, request=request, event_id=event_id)
+        if request and request.chord:
+            self.on_chord_part_return(request, state, TaskRevokedError(reason))
+
+    def _glance(self, task_id: str) -> TaskMeta | None:
+        """What the view holds of a task, if it tells at once."""
+        try:
+            return self.home.reader.get(task_id, freshness="applied", timeout=self.options.observe_timeout)
+        except EventResultsError:
+            return None
+
     def _store_result(
         self, task_id: Any, result: Any, state: str, traceback: Any = None, request: Any = None, *, event_id: str, **_: Any
     ) -> Any:
-        self.record(facts.stored(self, str(task_id), result, state, traceback, request, event_id=event_id, runtime=None))
+        runtime, when = signals.runtime_of(request), signals.due_of(request)
+        self.record(facts.stored(self, str(task_id), result, state, traceback, request, event_id=event_id, runtime=runtime, when=when))
         return result
 
     def record(self, *events: TaskEvent) -> None:
@@ -157,10 +181,23 @@ class EventResultsBackend(Waiting, Chords, BaseBackend):  # type: ignore[misc]
         """Whether it may go away by itself: the log or the view could not be reached in time."""
         return isinstance(exc, PASSING)
 
+    @property
+    def is_extended(self) -> bool:
+        """Whether results tell of arguments, name and queue."""
+        return bool(self.app.conf.find_value_for_key("extended", "result"))
+
+    def on_task_call(self, producer: Any, task_id: Any) -> dict[str, Any]:  # noqa: ARG002 - Celery's
+        """A task is about to be published."""
+        signals.calling(self, task_id)
+        return {}
+
+    def flush(self, timeout: float) -> bool:
+        """See off what this process still has to record; False when `timeout` seconds were not enough."""
+        return self._tracker is None or self._tracker.flush(timeout)
+
     def process_cleanup(self) -> None:
-        """See off what this process still has to record."""
-        if self._tracker is not None:
-            self._tracker.flush()
+        """See off what was only observed, as long as it may hold up the next task; what was stored is there already."""
+        self.flush(self.options.observe_timeout)
 
     def cleanup(self) -> None:
         """Nothing: what expires leaves by itself."""

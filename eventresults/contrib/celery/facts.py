@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from datetime import datetime
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, cast
 
 from celery import states
@@ -12,6 +15,7 @@ from eventresults.client.decoding import Decoder
 from eventresults.client.tuples import plain
 from eventresults.codec.errors import encode_error
 from eventresults.codec.values import decode_as, encode_value
+from eventresults.contrib.celery.sent import arguments
 from eventresults.domain.events import TaskEvent, TaskFailed, TaskRetried, TaskRevoked, TaskStarted, TaskSucceeded, TaskUpdated
 from eventresults.domain.meta import TaskMeta
 from eventresults.recorder import Recorder
@@ -34,6 +38,7 @@ def stored(
     *,
     event_id: str,
     runtime: float | None,
+    when: datetime | None = None,
 ) -> TaskEvent:
     """The fact that `store_result` was called with this; `result` is as `encode_result` made it."""
     common: dict[str, Any] = {"event_id": event_id, "task_id": task_id, "time": Recorder.now(), "request": _request(backend, request)}
@@ -61,13 +66,27 @@ def stored(
                 result_expires=backend.failure_expires or 0,
             )
         case states.RETRY:
-            return TaskRetried(**common, error=_error(backend, result), traceback=traceback)
+            return TaskRetried(**common, error=_error(backend, result), traceback=traceback, when=when)
         case states.REVOKED:
-            return TaskRevoked(**common, reason=_reason(result), error=_error(backend, result), result_expires=backend.expires or 0)
+            reason = _reason(result)
+            return TaskRevoked(
+                **common,
+                reason=reason,
+                terminated=reason == "terminated",
+                error=_error(backend, result),
+                result_expires=backend.expires or 0,
+            )
         case states.STARTED if _is_start(result):
             return TaskStarted(**common, worker=result["hostname"], pid=result["pid"])
         case _:
             return TaskUpdated(**common, state=state, meta=backend.payloads.encode(result))
+
+
+def revocation_id(task_id: str, reason: str | None, meta: TaskMeta | None = None) -> str:
+    """The event id of a revocation: the same for each worker that announces it, another one for each life and attempt."""
+    life = (-1, 0) if meta is None else (meta.first_offset, meta.attempts)
+    told = json.dumps([task_id, reason, *life])
+    return blake2b(told.encode(), digest_size=16).hexdigest()
 
 
 def read(backend: EventResultsBackend, task_id: str, meta: TaskMeta | None) -> dict[str, Any]:
@@ -116,6 +135,14 @@ class CeleryDecoder(Decoder):
         """See `Decoder.value_as`."""
         return decode_as(encode_value(self.value(wire)), as_type)
 
+    def args(self, wire: Any) -> Any:
+        """See `Decoder.args`; a text, where only their repr is told."""
+        return self.value(wire)
+
+    def kwargs(self, wire: Any) -> Any:
+        """As `args`."""
+        return self.value(wire)
+
     def result(self, meta: TaskMeta) -> Any:
         """The return value, the meta of the last update, or where a started task runs, as Celery tells it."""
         if meta.state == states.STARTED and meta.result is None and meta.pid is not None:
@@ -159,12 +186,12 @@ def _request(backend: EventResultsBackend, request: Any) -> dict[str, Any] | Non
         return None
     known: dict[str, Any] = {"group_id": getattr(request, "group", None), "parent_id": getattr(request, "parent_id", None)}
     known = {name: value for name, value in known.items() if value}
-    if backend.app.conf.find_value_for_key("extended", "result"):
+    if backend.is_extended:
         delivery = getattr(request, "delivery_info", None)
         known |= {
             "name": getattr(request, "task", None),
-            "args": backend.payloads.encode(getattr(request, "args", None)),
-            "kwargs": backend.payloads.encode(getattr(request, "kwargs", None)),
+            "args": arguments(backend, getattr(request, "args", None), getattr(request, "argsrepr", None)),
+            "kwargs": arguments(backend, getattr(request, "kwargs", None), getattr(request, "kwargsrepr", None)),
             "worker": getattr(request, "hostname", None),
             "retries": getattr(request, "retries", None),
             "queue": delivery.get("routing_key") if delivery else None,

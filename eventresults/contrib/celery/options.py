@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 from urllib.parse import parse_qsl, urlencode
 
 from pydantic import TypeAdapter, ValidationError
@@ -12,21 +12,25 @@ from pydantic import TypeAdapter, ValidationError
 from eventresults.config import Settings, load_settings
 from eventresults.errors import ConfigError
 
+Kind = Literal["sent", "received", "started", "retried", "revoked", "rejected", "ignored", "finished"]
+#: "finished": how tasks ended whose result is ignored.
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """The backend's own options. Each may stand in the URL's query, or in the transport options, which the URL precedes.
 
     `freshness` is that of reads: "default", "latest", or "applied" for pollers. `sent_durable`: `delay()` returns when the log has the
-    fact that the task was sent. `observe`: the kinds of fact that are learned from Celery's signals. `observe_timeout` (seconds) bounds how
-    long such a fact may be waited for. `track_ignored`: also tasks whose result is ignored. `durable_revokes`: a request to revoke is
+    fact that the task was sent. `observe`: which facts are learned from Celery's signals, of `KINDS`. `observe_timeout` (seconds) bounds
+    how long such a fact may be waited for. `track_ignored`: also tasks whose result is ignored. `durable_revokes`: a request to revoke is
     recorded, and obeyed by workers that were away. `claim_timeout` (seconds) is how long a worker may take to send a chord's body.
     `result_chord_ordered`: a chord's body gets the results in the header's order, not in that of their arrival.
     """
 
     freshness: Literal["default", "latest", "applied"] = "default"
     sent_durable: bool = False
-    observe: bool | tuple[str, ...] = True
+    observe: bool | tuple[Kind, ...] = True
     observe_timeout: float = 0.05
     track_ignored: bool = False
     durable_revokes: bool = True

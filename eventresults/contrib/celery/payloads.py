@@ -4,6 +4,7 @@
     any other text (YAML, NaN)       {"content_type": …, "encoding": "utf-8", "body": text}
     bytes (pickle, msgpack)          {"content_type": …, "encoding": "binary", "body": base64}
     anything compressed              {"content_type": …, "encoding": "compressed+…", "body": base64}
+    arguments that are not kept      {"repr": text, "flag": "too-large" | "not-encodable" | "given"}
 
 Inline is only what comes back the same: standard JSON without NaN, of integers within 64 bits and bounded depth. It is read by kombu
 nevertheless, and so is all the rest: under `result_accept_content`, and by nobody else.
@@ -16,14 +17,21 @@ import json
 from typing import Any, Final, NoReturn
 
 from celery.backends.base import compress_payload, decompress_payload
+from celery.utils.saferepr import saferepr
 from kombu.serialization import dumps, loads
 
+from eventresults.codec.tags import printable
 from eventresults.codec.values import check_wire, decode_value
 from eventresults.errors import ValueNotEncodable
 
 JSON: Final = "application/json"
 CODEC: Final = "kombu"
 _INLINE: Final = frozenset({"content_type", "codec", "body"})
+_REPR: Final = frozenset({"repr", "flag"})
+#: Arguments over so many bytes are told by their repr.
+LARGE_ARGUMENTS: Final = 64 * 1024
+#: Characters of a repr that we make.
+SHOWN: Final = 1024
 _OPAQUE: Final = frozenset({"content_type", "encoding", "body"})
 _COMPRESSED: Final = "compressed+"
 
@@ -38,7 +46,20 @@ class Payloads:
 
     def encode(self, data: Any) -> dict[str, Any]:
         """The wire value of what the serializer makes of `data`. Raises kombu's `EncodeError`."""
-        content_type, encoding, payload = dumps(data, serializer=self._serializer)
+        return self._wire(*dumps(data, serializer=self._serializer))
+
+    def arguments(self, data: Any) -> dict[str, Any]:
+        """As `encode`, of what is told on the side: large arguments, and those that cannot be encoded, become their repr."""
+        try:
+            content_type, encoding, payload = dumps(data, serializer=self._serializer)
+            if len(payload) <= LARGE_ARGUMENTS:
+                return self._wire(content_type, encoding, payload)
+            flag = "too-large"
+        except Exception:  # noqa: BLE001 - whatever a serializer raises at an object that is none of ours
+            flag = "not-encodable"
+        return shown(saferepr(data, SHOWN), flag)
+
+    def _wire(self, content_type: str, encoding: str, payload: str | bytes) -> dict[str, Any]:
         if self._compression:
             return _opaque(content_type, _COMPRESSED + encoding, compress_payload(payload, self._compression))
         if content_type == JSON and (body := _standard(payload)) is not _NOT_STANDARD:
@@ -54,6 +75,8 @@ class Payloads:
             return wire if type(wire) is not list else decode_value(wire)
         if wire.keys() == _INLINE and wire["codec"] == CODEC:
             return loads(json.dumps(wire["body"]), wire["content_type"], "utf-8", accept=self._accept)
+        if wire.keys() == _REPR:
+            return wire["repr"]
         if wire.keys() != _OPAQUE or not all(type(text) is str for text in wire.values()):
             return decode_value(wire)
         content_type, encoding, body = wire["content_type"], wire["encoding"], wire["body"]
@@ -61,6 +84,11 @@ class Payloads:
         encoding = encoding.removeprefix(_COMPRESSED)
         payload = base64.b64decode(body) if compressed or encoding == "binary" else body
         return loads(decompress_payload(payload) if compressed else payload, content_type, encoding, accept=self._accept)
+
+
+def shown(text: str, flag: str) -> dict[str, Any]:
+    """The wire value of arguments of which only this text is told."""
+    return {"repr": printable(text), "flag": flag}
 
 
 def _opaque(content_type: str, encoding: str, payload: str | bytes) -> dict[str, Any]:
