@@ -158,12 +158,9 @@ class CeleryDecoder(Decoder):
         if not isinstance(error, dict) or "payload" not in error:
             return super().error(meta)
         prepared = self.value(error["payload"])
-        if isinstance(prepared, Mapping) and "exc_type" not in prepared:
-            return Exception(prepared)  # whatever `update_state` was given
-        try:
+        if isinstance(prepared, BaseException) or (isinstance(prepared, Mapping) and "exc_type" in prepared):
             return cast("BaseException | None", self._backend.exception_to_python(prepared))
-        except TypeError:
-            return Exception(prepared)
+        return None if prepared is None else Exception(prepared)  # whatever `update_state` was given
 
 
 def _error(backend: EventResultsBackend, prepared: Any) -> dict[str, Any]:

@@ -63,9 +63,8 @@ class Waiting:
             return result.maybe_throw(callback=callback, propagate=propagate)
         mirror = self._mirror(result)
         guards = [self._mirror(node) for node in ancestors(result)] if propagate else []
-        for _ in self._arrivals(
-            [mirror], guards=guards, timeout=timeout, interval=interval, on_interval=on_interval, on_message=on_message
-        ):
+        ticks = _unwrapped(on_interval)
+        for _ in self._arrivals([mirror], guards=guards, timeout=timeout, interval=interval, on_interval=ticks, on_message=on_message):
             pass
         self._fulfil(result, mirror)
         return result.maybe_throw(callback=callback, propagate=propagate)
@@ -248,6 +247,13 @@ def ancestors(result: Any) -> Iterator[Any]:
         seen.add(id(node))
         yield from leaves(node)
         node = node.parent
+
+
+def _unwrapped(on_interval: Any) -> Any:
+    """What `get` was given: it hangs that on a promise, which would call it once. Parents, whom the promise asks, are watched here."""
+    if not hasattr(on_interval, "_svpending"):
+        return on_interval
+    return getattr(on_interval._svpending, "fun", None)  # noqa: SLF001 - there is no other way to it
 
 
 def leaves(node: Any) -> Iterator[Any]:
