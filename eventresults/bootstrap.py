@@ -22,6 +22,7 @@ from eventresults.service.heir import HeirProcess
 from eventresults.service.local import LocalView
 from eventresults.service.places import FolderPlace, MemoryPlace, Place
 from eventresults.service.pointed import PointedView
+from eventresults.service.unfit import patched_by
 from eventresults.view.base import Store
 
 if TYPE_CHECKING:
@@ -207,7 +208,10 @@ def make_heir(settings: Settings) -> HeirProcess | None:
 
 
 def kafka_client(settings: Settings) -> str:
-    """Which Kafka client this process uses: "confluent" or "kafka-python". Raises `ConfigError` when the chosen one is not installed."""
+    """Which Kafka client this process uses: "confluent" or "kafka-python". Raises `ConfigError` when the chosen one is not installed.
+
+    A process patched by gevent or eventlet gets kafka-python, unless told otherwise: librdkafka waits where no greenlet can go on.
+    """
     installed = importlib.util.find_spec("confluent_kafka") is not None
     if settings.client == "confluent" and not installed:
         raise ConfigError(
@@ -215,7 +219,9 @@ def kafka_client(settings: Settings) -> str:
             setting="client",
             source=settings.sources["client"],
         )
-    return "confluent" if installed and settings.client != "kafka-python" else "kafka-python"
+    if settings.client == "auto":
+        return "confluent" if installed and patched_by() is None else "kafka-python"
+    return settings.client
 
 
 def token(settings: Settings) -> str | None:

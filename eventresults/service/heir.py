@@ -12,11 +12,12 @@ import fcntl
 import json
 import logging
 import os
-import subprocess
+import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from time import time
+from time import monotonic, sleep, time
 from typing import Any, ClassVar, Final, Protocol, Self
 
 from eventresults.view.folders import explained
@@ -70,7 +71,7 @@ class HeirProcess:
             baton.write("it has not come to serve it")
             try:
                 self._start(baton, silent)
-            except (OSError, subprocess.SubprocessError) as error:
+            except OSError as error:
                 baton.write(f"it could not be started: {error}")
                 logger.warning("no process could be started to own the view at %s: %s", self._folder, error)
 
@@ -84,23 +85,41 @@ class HeirProcess:
 
     def _start(self, baton: Baton, silent: int | None) -> None:
         handed = {"settings": self._handed, "idle": IDLE_SECONDS, "silent": silent, "baton": baton.number}
-        process = subprocess.Popen(  # noqa: S603 - this interpreter, and a module of ours
-            [sys.executable, "-I", "-S", "-c", _ALONE, sys.executable, "-P", "-m", self._module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            pass_fds=[baton.number],
-            start_new_session=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path)},  # noqa: PTH100 - "" is here
-        )
-        try:
-            assert process.stdin is not None
-            with process.stdin as pipe:
-                pipe.write(json.dumps(handed).encode() + b"\n")
-            process.wait(START_SECONDS)
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
+        reading, writing = os.pipe()
+        # Spawned, not forked, whatever has been put in place of `subprocess`: what is done in a forked child would close the baton.
+        with os.fdopen(reading, "rb") as pipe, os.fdopen(writing, "wb") as stdin, Path(os.devnull).open("wb") as nowhere:
+            pid = os.posix_spawn(
+                sys.executable,
+                [sys.executable, "-I", "-S", "-c", _ALONE, sys.executable, "-P", "-m", self._module],
+                {**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path)},  # noqa: PTH100 - "" is here
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, pipe.fileno(), 0),
+                    (os.POSIX_SPAWN_DUP2, nowhere.fileno(), 1),
+                    (os.POSIX_SPAWN_DUP2, baton.number, baton.number),  # onto itself: that one stays open
+                ],
+                setsid=True,
+            )
+            pipe.close()
+            try:
+                stdin.write(json.dumps(handed).encode() + b"\n")
+                stdin.flush()
+            except OSError:
+                os.kill(pid, signal.SIGKILL)
+                raise
+            finally:
+                _reap(pid)
+
+
+def _reap(pid: int) -> None:
+    """Wait for it, which takes milliseconds; not for ever."""
+    deadline = monotonic() + START_SECONDS
+    with suppress(ChildProcessError):  # somebody else waited for it
+        while os.waitpid(pid, os.WNOHANG) == (0, 0):
+            if monotonic() >= deadline:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                return
+            sleep(0.001)
 
 
 class Baton:

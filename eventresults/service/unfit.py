@@ -10,7 +10,7 @@ from eventresults.service.leaving import end_without_destructors
 
 def unfit(*, on_disk: bool) -> str | None:
     """Why a view cannot be owned in this process, whatever is asked for, if it cannot."""
-    patched = _patched()
+    patched = patched_by()
     if patched is not None:
         return f"a process patched by {patched} cannot own one"
     if on_disk and RocksThreads.inherited:
@@ -35,7 +35,7 @@ class RocksThreads:
 os.register_at_fork(after_in_child=RocksThreads.in_forked_child)
 
 
-def _patched() -> str | None:
+def patched_by() -> str | None:
     """What has replaced Python's threads in this process, if anything has: a projector would never get its turn."""
     for name in ("gevent", "eventlet"):
         module = sys.modules.get(name)
