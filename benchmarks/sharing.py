@@ -1,7 +1,7 @@
-"""`python -m benchmarks.sharing [--tasks N]`: a view owned by one process and read by another, over the Unix socket and a service.
+"""`python -m benchmarks.sharing [--tasks N] [--rounds N]`: a view owned by one process and read by another, over the Unix socket.
 
-Beside each figure stands its goal; the unit of the first ones, 6,500 reads a second, is what Celery's `AsyncResult(id).state` gets
-from Redis on a machine of this kind.
+Beside each figure stands its goal; the unit of the first ones is what Celery's `AsyncResult(id).state` gets from Redis, measured in
+the same run and in turn with ours.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from celery import Celery
+
 import eventresults
+from benchmarks.celery_redis import celery_on_redis
 from benchmarks.machine import facts as machine_facts
 from benchmarks.measures import fill
 from benchmarks.work import facts
@@ -27,7 +30,6 @@ from eventresults import bootstrap
 from eventresults.config import load_settings
 from eventresults.view.base import Change
 
-CELERY_ON_REDIS = 6_500
 OWNER = """
 import sys, time, eventresults
 tracker = eventresults.connect(sys.argv[1], read_timeout=600)
@@ -74,29 +76,59 @@ def rate(act: Callable[[int], object], count: int) -> float:
     return count / (time.perf_counter() - begun)
 
 
-def reads(tracker: eventresults.Tracker, ids: list[str]) -> None:
-    """Reads of finished tasks by one thread, by sixteen, and in batches."""
+def rate_of_threads(act: Callable[[int], object], count: int, threads: int) -> float:
+    """How often a second, by so many threads at once."""
+    crew = [threading.Thread(target=rate, args=(act, count)) for _ in range(threads)]
+    begun = time.perf_counter()
+    for thread in crew:
+        thread.start()
+    for thread in crew:
+        thread.join()
+    return threads * count / (time.perf_counter() - begun)
+
+
+def reads(tracker: eventresults.Tracker, ids: list[str], peer: Celery | None, rounds: int) -> None:
+    """Reads of finished tasks by one thread, by sixteen, and in batches; ours and Celery's in turn, `rounds` times."""
 
     def state(number: int) -> None:
         assert tracker.AsyncResult(ids[number % len(ids)]).state == "SUCCESS"
 
-    one = statistics.median(rate(state, 5_000) for _ in range(3))
-    row("AsyncResult(id).state, one thread", f"{one:,.0f} /s", f"≥ 1 × {CELERY_ON_REDIS:,}: {one / CELERY_ON_REDIS:.2f} ×")
+    def state_of_celery(number: int) -> None:
+        assert peer is not None
+        assert peer.AsyncResult(ids[number % len(ids)]).state == "SUCCESS"
 
-    def sixteen() -> float:
-        threads = [threading.Thread(target=rate, args=(state, 1_500)) for _ in range(16)]
-        begun = time.perf_counter()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return 16 * 1_500 / (time.perf_counter() - begun)
-
-    many = statistics.median(sixteen() for _ in range(3))
-    row("… sixteen threads", f"{many:,.0f} /s", f"≥ 3 ×: {many / CELERY_ON_REDIS:.2f} ×")
     batch = ids[:1_000]
-    batched = statistics.median(rate(lambda _: tracker.read_many(batch), 30) * len(batch) for _ in range(3))
-    row("read_many of 1,000", f"{batched:,.0f} /s", f"≥ 10 ×: {batched / CELERY_ON_REDIS:.1f} ×")
+    measures: dict[str, Callable[[], float]] = {
+        "one": lambda: rate(state, 5_000),
+        "sixteen": lambda: rate_of_threads(state, 1_000, 16),
+        "many": lambda: rate(lambda _: tracker.read_many(batch), 30) * len(batch),
+    }
+    if peer is not None:
+        measures["their one"] = lambda: rate(state_of_celery, 5_000)
+        measures["their sixteen"] = lambda: rate_of_threads(state_of_celery, 500, 16)
+    else:
+        print("no redis-server is installed (Debian: apt install redis-server): Celery is not measured, and there are no ratios\n")
+    figures: dict[str, list[float]] = {name: [] for name in measures}
+    for _ in range(rounds):
+        for name, measure in measures.items():
+            figures[name].append(measure())
+    medians = {name: statistics.median(rates) for name, rates in figures.items()}
+
+    def ratios(name: str, least: int) -> str:
+        """To Celery from one thread, which is the goal's unit; and from as many threads."""
+        if peer is None:
+            return f"≥ {least} × Celery's from one thread"
+        to_one = [ours / theirs for ours, theirs in zip(figures[name], figures["their one"], strict=True)]
+        return f"{statistics.median(to_one):.2f} × Celery's from one thread ({min(to_one):.2f} to {max(to_one):.2f}), ≥ {least}"
+
+    if peer is not None:
+        row("Celery on Redis, AsyncResult(id).state, one thread", f"{medians['their one']:,.0f} /s")
+        row("… sixteen threads", f"{medians['their sixteen']:,.0f} /s")
+    row("AsyncResult(id).state, one thread", f"{medians['one']:,.0f} /s", ratios("one", 1))
+    row("… sixteen threads", f"{medians['sixteen']:,.0f} /s", ratios("sixteen", 3))
+    if peer is not None:
+        row("", f"{medians['sixteen'] / medians['their sixteen']:.2f} ×", "Celery's from sixteen threads")
+    row("read_many of 1,000", f"{medians['many']:,.0f} /s", ratios("many", 10))
 
 
 def notifications(tracker: eventresults.Tracker, url: str, waiters: int, count: int, per_second: float) -> None:
@@ -155,6 +187,7 @@ def main() -> None:
     """Measure everything."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sharing", description=__doc__)
     parser.add_argument("--tasks", type=int, default=100_000, help="tasks of three events each in the view")
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     for name, value in machine_facts().items():
         print(f"{name:<16} {value}")
@@ -166,8 +199,9 @@ def main() -> None:
         log.close()
         with owner(url) as process:
             tracker = eventresults.connect(url, own="never")
-            ids = [meta.task_id for meta in tracker.tasks(state="SUCCESS", limit=2_000)]
-            reads(tracker, ids)
+            finished = {meta.task_id: meta.result for meta in tracker.tasks(state="SUCCESS", limit=2_000)}
+            with celery_on_redis(finished) as peer:
+                reads(tracker, list(finished), peer, options.rounds)
             notifications(tracker, url, 1_000, 20_000, 5_000)
             watching(tracker, 100_000)
             tracker.close()
