@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 #: Questions that wait for something at the same time.
 THREADS: Final = 32
 BACKLOG: Final = 128
+#: Bytes that are read at once.
+READ_BYTES: Final = 256 * 1024
 JOIN_SECONDS: Final = 3.0
 #: The longest question: 10,000 ids of 1,024 bytes, and some.
 MAX_QUESTION_BYTES: Final = 16 * 1024 * 1024
@@ -53,6 +55,8 @@ class Doorway:
         self._loop = asyncio.SelectorEventLoop()
         self._stopping = asyncio.Event()
         self._emptied = asyncio.Event()
+        #: Where every connection reads, for no two do so at once: made anew for each question, it would take longer than the reading.
+        self.room = memoryview(bytearray(READ_BYTES))
         self._thread = threading.Thread(target=self._run, name="eventresults-view-server", daemon=True)
         self._thread.start()
 
@@ -145,7 +149,7 @@ class Doorway:
             self._emptied.set()
 
 
-class _Connection(asyncio.Protocol):
+class _Connection(asyncio.BufferedProtocol):
     """One process that reads here: bytes to messages and back."""
 
     def __init__(self, doorway: Doorway) -> None:
@@ -173,8 +177,11 @@ class _Connection(asyncio.Protocol):
         except EventResultsError as error:
             self.drop(str(error))
 
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - there is one for all
+        return self._doorway.room
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._buffer += self._doorway.room[:nbytes]
         self._reading = True
         try:
             while self._session is not None and (message := take_frame(self._buffer, MAX_QUESTION_BYTES)) is not None:

@@ -53,6 +53,8 @@ class UnixChannel:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._sending = threading.Lock()
         self._buffer = bytearray()
+        # Room for so much, made anew for every message of a hundred bytes, would take longer than the reading.
+        self._room = memoryview(bytearray(_READ_BYTES))
         wait = struct.pack("ll", int(silence), int(silence % 1 * 1_000_000))
         try:
             # By the kernel: a timeout of Python's would make every call two.
@@ -83,14 +85,14 @@ class UnixChannel:
         buffer = self._buffer
         while (message := take_frame(buffer)) is None:
             try:
-                data = self._socket.recv(_READ_BYTES)
+                size = self._socket.recv_into(self._room)
             except BlockingIOError:
                 raise Silent from None
             except OSError as error:
                 raise Gone(str(error)) from None
-            if not data:
+            if not size:
                 raise Gone("closed by the other side")
-            buffer += data
+            buffer += self._room[:size]
         return message
 
     def end(self) -> None:

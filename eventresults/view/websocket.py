@@ -46,6 +46,7 @@ class WebSocketChannel:
         self._sending = threading.Lock()
         self._messages: deque[bytes] = deque()
         self._parts: list[bytes] = []
+        self._room = memoryview(bytearray(_READ_BYTES))
         self._ended = False
         try:
             self._socket = socket.create_connection((uri.host, uri.port), timeout=timeout)
@@ -85,14 +86,14 @@ class WebSocketChannel:
             if self._ended:
                 raise Gone("the service ended the connection")
             try:
-                data = self._socket.recv(_READ_BYTES)
+                size = self._socket.recv_into(self._room)
             except (BlockingIOError, TimeoutError):
                 raise Silent from None
             except OSError as error:
                 raise Gone(str(error)) from None
-            if not data:
+            if not size:
                 raise Gone("closed by the other side")
-            self._take(data)
+            self._take(bytes(self._room[:size]))
         return self._messages.popleft()
 
     def end(self) -> None:
