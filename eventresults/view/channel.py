@@ -35,6 +35,10 @@ class Channel(Protocol):
     def receive(self) -> bytes:
         """The next message. Raises `Silent`, `Gone`."""
 
+    @property
+    def pending(self) -> bool:
+        """Whether the next message is here already. For who receives."""
+
     def end(self) -> None:
         """Have whoever sends or receives get `Gone`. Idempotent, any thread."""
 
@@ -94,6 +98,12 @@ class UnixChannel:
                 raise Gone("closed by the other side")
             buffer += self._room[:size]
         return message
+
+    @property
+    def pending(self) -> bool:
+        """See `Channel.pending`."""
+        buffer = self._buffer
+        return len(buffer) >= 4 and len(buffer) >= 4 + _LENGTH.unpack_from(buffer)[0]
 
     def end(self) -> None:
         """See `Channel.end`."""

@@ -7,27 +7,21 @@ which the listeners are to be told on.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
-from eventresults.errors import EventResultsError, ViewStale, ViewUnavailable
+from eventresults.errors import EventResultsError, ViewUnavailable
 from eventresults.view import protocol
+from eventresults.view.asking import A, Asking
 from eventresults.view.base import Change
 from eventresults.view.channel import Channel, Gone, Silent
 from eventresults.view.protocol import Changes, Hello, Message, Unwatch, Watch, Watching, WatchRevokes
 
 logger = logging.getLogger(__name__)
 
-#: How much longer than a question may take its answer is waited for: the owner says itself that time is up.
-GRACE_SECONDS: Final = 0.5
 JOIN_SECONDS: Final = 2.0
-
-A = TypeVar("A", bound=Message)
 
 
 class Audience(Protocol):
@@ -80,16 +74,10 @@ class RemoteView:
         self.name = name
         self.hello = _hello(channel, name)
         self.listeners = listeners
-        #: Why the connection is no more; `silent` when the owner stopped answering.
-        self.lost: str | None = None
-        self.silent = False
+        self.asking = Asking(channel, name=name)
         self._channel = channel
         self._on_lost = on_lost
         self._on_moved = on_moved
-        self._numbers = itertools.count(1)
-        self._waiting: dict[int, _Slot] = {}
-        self._sending = threading.Lock()
-        self._unsent: deque[Message] = deque()
         known = after[1] if after is not None and after[0] == self.hello.log_id else None
         self._told: dict[int, int] = dict(self.hello.positions if known is None else known)
         #: Watches whose history is still being told, and how far those that were told reach.
@@ -97,9 +85,9 @@ class RemoteView:
         self._caught: dict[int, int] = {}
         #: How far live changes were told meanwhile.
         self._live: dict[int, int] = {}
-        listeners.on_more = lambda subjects: self._unsent.extend(_watches(subjects))
-        listeners.on_fewer = lambda subjects: self._unsent.append(Unwatch(list(subjects)))
-        listeners.on_revokes = lambda: self._unsent.append(WatchRevokes())
+        listeners.on_more = lambda subjects: self.asking.say(*_watches(subjects))
+        listeners.on_fewer = lambda subjects: self.asking.say(Unwatch(list(subjects)))
+        listeners.on_revokes = lambda: self.asking.say(WatchRevokes())
         try:
             self._watch_all(known)
         except BaseException:
@@ -113,60 +101,44 @@ class RemoteView:
         self._thread.start()
 
     @property
+    def lost(self) -> str | None:
+        """Why the connection is no more."""
+        return self.asking.lost
+
+    @property
+    def silent(self) -> bool:
+        """Whether that is because the owner stopped answering."""
+        return self.asking.silent
+
+    @property
     def told(self) -> tuple[str, dict[int, int]]:
         """The log's id, and the offsets before which every change of what is listened to was told."""
         return self.hello.log_id, dict(self._told)
 
     def call(self, expected: type[A], question: Callable[..., Message], *arguments: Any, timeout: float) -> A:
-        """Ask `question(number, *arguments, timeout)`, and return its answer. Raises what the owner raised, and `ViewUnavailable`."""
-        slot = _Slot()
-        number = next(self._numbers)
-        self._waiting[number] = slot
-        try:
-            self._send(question(number, *arguments, timeout))
-            if not slot.done.acquire(timeout=timeout + GRACE_SECONDS):
-                raise ViewStale(
-                    f"{self.name} did not answer within {timeout:g} s: wait longer (timeout, read_timeout).", reason="no answer in time"
-                )
-        finally:
-            self._waiting.pop(number, None)
-        answer = slot.answer
-        if isinstance(answer, protocol.Failed):
-            raise protocol.read_error(answer)
-        if answer is None:
-            raise self._unavailable()
-        if not isinstance(answer, expected):
-            raise ViewUnavailable(f"{self.name} answered {type(answer).__name__} to {question!r}: run the same version.", services=[])
-        return answer
+        """See `Asking.call`."""
+        return self.asking.call(expected, question, *arguments, timeout=timeout)
 
     def watch(self, subjects: Sequence[str], after: Mapping[int, int] | None) -> None:
         """Have `listeners` told of these ids from now on; with `after`, first of what history holds from these offsets on."""
-        for watch in _watches(subjects):
-            if after is None:
-                self._unsent.append(watch)
-            else:
-                number = next(self._numbers)
-                self._catching.add(number)
-                self._told.update(after)  # of these no more was told than that
-                self._unsent.append(Watch(number, watch.ids, dict(after)))
+        watches = self._watches(subjects, after)
+        if after is not None:
+            self._told.update(after)  # of these no more was told than that
+        self.asking.say(*watches)
         self.flush()
 
     def unwatch(self, subjects: Sequence[str]) -> None:
         """Tell of these no more. Waits for nothing."""
-        self._unsent.append(Unwatch(list(subjects)))
+        self.asking.say(Unwatch(list(subjects)))
 
     def watch_revokes(self) -> None:
         """Have `listeners` told of every request to revoke from now on."""
-        self._unsent.append(WatchRevokes())
+        self.asking.say(WatchRevokes())
         self.flush()
 
     def flush(self) -> None:
         """Send what is to be watched from now on. A lost connection is no error here: the next one will be told."""
-        try:
-            with self._sending:
-                self._send_unsent()
-        except (Gone, Silent) as error:
-            self._give_up(error)  # the receiving thread sees it, and says so
+        self.asking.flush()
 
     def close(self) -> None:
         """End the connection. Idempotent; what waits raises `ViewUnavailable`, and `on_lost` is not called."""
@@ -179,64 +151,29 @@ class RemoteView:
         """In a forked child: the connection is the parent's."""
         self._channel.leave_to_parent()
 
-    # Sending
+    # Watching
 
-    def _send(self, message: Message) -> None:
-        if self.lost is not None:
-            raise self._unavailable()
-        self._unsent.append(message)
-        try:
-            with self._sending:  # whoever has it sends what the others wait to send, at once
-                self._send_unsent()
-        except (Gone, Silent) as error:
-            self._give_up(error)
-            raise self._unavailable() from None
-
-    def _give_up(self, error: Gone | Silent) -> None:
-        if self.lost is None:
-            self.silent = isinstance(error, Silent)
-            self.lost = f"it was silent for {protocol.SILENCE_SECONDS:g} s" if self.silent else str(error)
-
-    def _send_unsent(self) -> None:
-        frames: list[bytes] = []
-        while self._unsent:
-            message = self._unsent.popleft()
-            if isinstance(message, Watch) and message.after is None:
-                ids = message.ids
-                while (
-                    self._unsent
-                    and isinstance(more := self._unsent[0], Watch)
-                    and more.after is None
-                    and len(ids) + len(more.ids) <= protocol.MAX_IDS
-                ):
-                    ids = ids + more.ids
-                    self._unsent.popleft()
-                message = Watch(0, ids, None)
-            frames.append(protocol.encode(message))
-        if frames:
-            self._channel.send(*frames)
+    def _watches(self, subjects: Sequence[str], after: Mapping[int, int] | None) -> list[Watch]:
+        watches = _watches(subjects)
+        if after is None:
+            return watches
+        watches = [Watch(self.asking.number(), watch.ids, dict(after)) for watch in watches]
+        self._catching.update(watch.call for watch in watches)
+        return watches
 
     def _watch_all(self, after: Mapping[int, int] | None) -> None:
         """Watch everything that is listened to, telling first what history holds after this vector."""
-        messages: list[Message] = []
         if after is None:
             self.listeners.caught_up()
         else:
             self.listeners.catch_up()
-        for watch in _watches(self.listeners.subjects()):
-            if after is None:
-                messages.append(watch)
-            else:
-                number = next(self._numbers)
-                self._catching.add(number)
-                messages.append(Watch(number, watch.ids, dict(after)))
+        messages: list[Message] = [*self._watches(self.listeners.subjects(), after)]
         if self.listeners.of_revokes:
             messages.append(WatchRevokes())
         if not self._catching:
             self.listeners.caught_up()
-        with self._sending:
-            for message in messages:
-                self._channel.send(protocol.encode(message))
+        for message in messages:
+            self._channel.send(protocol.encode(message))
 
     # Receiving
 
@@ -244,30 +181,34 @@ class RemoteView:
         try:
             while True:
                 self._take(protocol.reply(self._channel.receive()))
+                if not self._channel.pending:
+                    self.asking.wake()
         except (Gone, Silent) as error:
-            self._give_up(error)
+            self.asking.give_up(error)
         except EventResultsError as error:
             logger.warning("the connection to %s is given up: %s", self.name, error)
-            self._give_up(Gone(str(error)))
+            self.asking.give_up(Gone(str(error)))
         except Exception as error:
             logger.exception("the connection to %s is given up", self.name)
-            self._give_up(Gone(repr(error)))
+            self.asking.give_up(Gone(repr(error)))
         self._lose()
         self._on_lost(self)
 
     def _lose(self) -> None:
         self._channel.close()
-        for slot in list(self._waiting.values()):
-            slot.settle(None)
+        self.asking.release()
 
     def _take(self, said: protocol.Reply) -> None:
+        if isinstance(said, protocol.Rows | protocol.Facts | protocol.Page | protocol.Said | protocol.Failed):
+            self.asking.answered(said)
+            return
+        self.asking.wake()  # whoever listens may wait for what one of them holds
         match said:
             case Changes():
                 self._tell(said)
             case protocol.Beat():
                 self._advance(said.positions)
-                if self._unsent:
-                    self.flush()
+                self.flush()
             case Watching():
                 self._caught_up(said)
             case protocol.Lagged():
@@ -278,10 +219,6 @@ class RemoteView:
                 raise Gone("the owner leaves")
             case Hello():
                 raise ViewUnavailable(f"{self.name} said hello twice.", services=[])
-            case _:
-                slot = self._waiting.get(said.call)
-                if slot is not None:
-                    slot.settle(said)
 
     def _tell(self, said: Changes) -> None:
         listeners = self.listeners
@@ -321,27 +258,6 @@ class RemoteView:
         self._catching.clear()
         self._caught, self._live = {}, {}
         self._watch_all(dict(self._told))
-
-    def _unavailable(self) -> ViewUnavailable:
-        return ViewUnavailable(
-            f"The connection to {self.name} was lost ({self.lost}): ask again.", services=[self.name], reason=self.lost or ""
-        )
-
-
-class _Slot:
-    """A place for one answer."""
-
-    __slots__ = ("answer", "done")
-
-    def __init__(self) -> None:
-        self.done = threading.Lock()
-        self.done.acquire()
-        self.answer: protocol.Answer | None = None
-
-    def settle(self, answer: protocol.Answer | None) -> None:
-        self.answer = answer
-        with suppress(RuntimeError):  # settled already: lost just after the answer
-            self.done.release()
 
 
 def _hello(channel: Channel, name: str) -> Hello:

@@ -96,6 +96,11 @@ class WebSocketChannel:
             self._take(bytes(self._room[:size]))
         return self._messages.popleft()
 
+    @property
+    def pending(self) -> bool:
+        """See `Channel.pending`."""
+        return bool(self._messages)
+
     def end(self) -> None:
         """See `Channel.end`."""
         with suppress(OSError):  # it is not connected any more

@@ -13,10 +13,11 @@ from eventresults.codec import rows
 from eventresults.errors import EventResultsError
 from eventresults.projector import replay
 from eventresults.view import protocol
+from eventresults.view.asking import Slot
 from eventresults.view.base import Change, Subscription
 from eventresults.view.channel import Gone
 from eventresults.view.listeners import Listeners
-from eventresults.view.remote import RemoteView, _Slot
+from eventresults.view.remote import RemoteView
 from tests.simulation.parts import SimChannel, SimRemoteView
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Question:
     freshness: str
     acknowledged: int
     watching: Watching | None
-    slot: _Slot
+    slot: Slot
 
 
 class Client:
@@ -172,13 +173,13 @@ class Client:
         view = self.view
         if view is None:
             return
-        slot, number = _Slot(), next(view._numbers)
-        view._waiting[number] = slot
+        slot = Slot(view.asking.number())
+        slot.left = True  # nobody waits there: the scheduler looks
         partition = self.world.log.partition_for(subject.encode())
         acknowledged = self.world.log.ends([partition], 1)[partition] - 1
         self.questions.append(Question(subject, freshness, acknowledged, watching, slot))
         try:
-            view._send(protocol.Tasks(number, [subject], freshness, {}, 60.0))
+            view.asking.ask(slot, protocol.Tasks(slot.number, [subject], freshness, {}, 60.0))
         except Exception:  # the connection is lost: its thread sees it, too
             self.questions.pop()
 

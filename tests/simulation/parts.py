@@ -184,6 +184,9 @@ class SimChannel:
             raise Gone("nobody answered")
         return self.wire.down.popleft()
 
+    #: Each message is handed over by itself.
+    pending = False
+
     def end(self) -> None:
         self.wire.lost = True
 
@@ -206,7 +209,8 @@ class SimRemoteView(RemoteView):
             if message is None:
                 raise Gone("cut")
             self._take(protocol.reply(message))
+            self.asking.wake()
         except Gone as gone:
-            self._give_up(gone)
+            self.asking.give_up(gone)
             self._lose()
             self._on_lost(self)

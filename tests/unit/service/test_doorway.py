@@ -190,6 +190,33 @@ def test_a_listener_that_accepts_nobody_is_silent(path):
         channel.close()
 
 
+def test_a_channel_tells_whether_the_next_message_is_here_whole(path):
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen(1)
+        channel = UnixChannel(str(path))
+        accepted, _ = listening.accept()
+        with accepted:
+            # given: two messages, and the third but for its end
+            whole = framed(b"one") + framed(b"two") + framed(b"three")
+            accepted.sendall(whole[:-1])
+
+            # then
+            assert not channel.pending
+            assert channel.receive() == b"one"
+            assert channel.pending
+            assert channel.receive() == b"two"
+            assert not channel.pending
+
+            # when
+            accepted.sendall(whole[-1:] + framed(b"four")[:3])
+
+            # then
+            assert channel.receive() == b"three"
+            assert not channel.pending
+        channel.close()
+
+
 def test_a_forked_child_closes_what_it_inherited_and_no_number_more(doorway, path, shown):
     # given
     view = RemoteView(UnixChannel(str(path)), Heard("a").listeners, name="test")

@@ -120,6 +120,10 @@ class Wire:
                 raise Gone("cut")
         return frame
 
+    @property
+    def pending(self) -> bool:
+        return self.reads.is_set() and not self._frames.empty()
+
     def send(self, *messages: bytes) -> None:
         """Of either end: the loop's thread is the session's."""
         for message in messages:
