@@ -69,11 +69,13 @@ class FreshReader:
         deadline = self._deadline(timeout)
         self._await_own([task_id], deadline)
         if freshness == "default":
-            meta = self._alive(self._read(lambda shards: shards[partition].task(task_id), deadline))
+            meta = self._read(lambda shards: shards[partition].task(task_id), deadline)
+            meta = self._alive(meta, self._now())
             if meta is not None and meta.state == TaskState.SUCCESS:
                 return meta
         bring = self._bringing([partition], freshness, deadline)
-        return self._alive(self._read(lambda shards: shards[partition].task(task_id), deadline, bring))
+        meta = self._read(lambda shards: shards[partition].task(task_id), deadline, bring)
+        return self._alive(meta, self._now())
 
     def get_many(
         self, task_ids: Sequence[str], *, freshness: Freshness = "default", timeout: float | None = None
@@ -186,12 +188,13 @@ class FreshReader:
         if freshness not in {"default", "applied"}:
             return None
         shards = self._view.shards
+        now = self._now()
         found = []
         for task_id in task_ids:
             meta = shards[self._partition(task_id)].task(task_id)
-            if freshness == "default" and (meta is None or meta.state != TaskState.SUCCESS or meta.expired(self._now())):
+            if freshness == "default" and (meta is None or meta.state != TaskState.SUCCESS or meta.expired(now)):
                 return None
-            found.append(self._alive(meta))
+            found.append(self._alive(meta, now))
         return found if self._view.shards is shards else None
 
     def reach(self, needed: Mapping[int, int], timeout: float) -> None:
@@ -242,10 +245,12 @@ class FreshReader:
             return {one: meta for partition, ids in by_partition.items() for one, meta in shards[partition].tasks(ids).items()}
 
         metas = self._read(ask, deadline, bring)
-        return {task_id: self._alive(metas.get(task_id)) for task_id in task_ids}
+        now = self._now()
+        return {task_id: self._alive(metas.get(task_id), now) for task_id in task_ids}
 
-    def _alive(self, meta: TaskMeta | None) -> TaskMeta | None:
-        return meta if meta is not None and meta.exists and not meta.expired(self._now()) else None
+    @staticmethod
+    def _alive(meta: TaskMeta | None, now: int) -> TaskMeta | None:
+        return meta if meta is not None and meta.exists and not meta.expired(now) else None
 
     # Waiting
 

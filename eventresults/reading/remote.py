@@ -69,8 +69,10 @@ class RemoteReader:
             answer = self._ask(protocol.Rows, protocol.Tasks, ids, freshness, timeout, subjects=ids)
             if not 0 < len(answer.rows) <= len(ids):
                 raise ViewUnavailable(f"{self.view.name} answered {len(answer.rows)} rows for {len(ids)} ids: run the same version.")
+            now = self._now()
             for one, row in zip(ids, answer.rows, strict=False):
-                found[one] = None if row is None else self._alive(rows.decode_task(row))
+                meta = None if row is None else rows.decode_task(row)
+                found[one] = None if meta is None or meta.expired(now) else meta
             ids = ids[len(answer.rows) :]
         return found
 
@@ -197,9 +199,6 @@ class RemoteReader:
             for subject in subjects:
                 own.folded(subject, needed)
         return answer
-
-    def _alive(self, meta: TaskMeta) -> TaskMeta | None:
-        return None if meta.expired(self._now()) else meta
 
     def _deadline(self, timeout: float | None) -> float:
         return monotonic() + (self._read_timeout if timeout is None else min(timeout, self._read_timeout))
