@@ -40,7 +40,14 @@ class KafkaMembership(BrokerMembership):
                 if failure is not None:
                     raise failure from error
                 raise
+        self._resume_joining(consumer._coordinator)  # noqa: SLF001 - the library does not by itself
         self._notice_fence(consumer._coordinator)  # noqa: SLF001 - the library tells nobody else
+
+    def _resume_joining(self, coordinator: Any) -> None:
+        # A poll whose time is up leaves a join under way to the next one. That one looks whether there is reason to join: where newer
+        # metadata was it, the assignment made meanwhile has removed it, and the member would sit there for ever, its heart not beating.
+        if coordinator.rejoining and not coordinator.need_rejoin():
+            coordinator.request_rejoin()
 
     def _notice_fence(self, coordinator: Any) -> None:
         # A member of which there is another is told so by its heartbeats; the library stops them, and keeps the partitions.
