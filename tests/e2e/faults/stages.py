@@ -87,11 +87,11 @@ def three_brokers() -> KafkaCluster:
 
 
 STAGES = {
-    "host": Stage(weight=4, length=25, actions=ON_ONE_HOST, scene=one_host),
+    "host": Stage(weight=5, length=25, actions=ON_ONE_HOST, scene=one_host),
     "network": Stage(weight=1, length=15, actions={**ON_A_NETWORK, **ANYWHERE}, scene=network),
     "kafka": Stage(weight=3, length=15, actions={**ON_ONE_HOST, **brokers.ON_BROKERS, **brokers.ON_A_TOPIC}, scene=kafka),
     "group": Stage(
-        weight=2, length=8, actions={**group.ON_A_GROUP, **ANYWHERE, **brokers.ON_BROKERS, **brokers.ON_A_TOPIC}, scene=consumer_group
+        weight=1, length=8, actions={**group.ON_A_GROUP, **ANYWHERE, **brokers.ON_BROKERS, **brokers.ON_A_TOPIC}, scene=consumer_group
     ),
 }
 
