@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -21,7 +21,7 @@ from eventresults.config import Settings, load_settings
 from eventresults.domain.events import TaskEvent, UnknownEvent
 from eventresults.domain.meta import TaskMeta
 from eventresults.domain.position import Position
-from eventresults.errors import ConfigError, ResultTimeout
+from eventresults.errors import ConfigError, EventResultsError, ResultTimeout, ViewCorrupt
 from eventresults.log.base import Log
 from eventresults.recorder import Recorder
 from eventresults.service.afresh import Difference, Progress, rebuild, rebuild_beside, verify_checkpoint
@@ -233,8 +233,15 @@ class Tracker:
 
     @contextmanager
     def _checkpoint(self) -> Iterator[Path]:
+        timeout = self.settings.connect_timeout
         with self._here().scratch() as scratch:
-            yield Path(self._view.ask("checkpoint", self.settings.connect_timeout, into=str(scratch.absolute())))
+            folder = Path(self._view.ask("checkpoint", timeout, into=str(scratch.absolute())))
+            try:
+                yield folder
+            except ViewCorrupt as error:
+                with suppress(EventResultsError):  # its next owner meets it by itself
+                    self._view.ask("damaged", timeout, why=str(error))
+                raise
 
     # The end
 

@@ -37,6 +37,8 @@ def answer(owner: Owner | Member, what: str, arguments: Mapping[str, Any], timeo
 
     `checkpoint`: a new folder in `into`, which is one of this host, with a checkpoint of each shard: see `checkpoint_view`.
 
+    `damaged`: a checkpoint cannot be read, `why`; what is on disk is built anew, which the store that has it open need not have noticed.
+
     Raises `ViewError` for what is not known, and what the log and the stores raise.
     """
     if what == "stats":
@@ -47,6 +49,9 @@ def answer(owner: Owner | Member, what: str, arguments: Mapping[str, Any], timeo
         return _verify(owner)
     if what == "checkpoint":
         return _checkpoint(owner, Path(arguments["into"]))
+    if what == "damaged":
+        owner.view.doubt(ViewCorrupt(arguments["why"], path=owner.place.name, reason="checkpoint"))
+        return True
     raise ViewError(f"The owner of the view cannot answer {what!r}: run the same version of eventresults.", reason="unknown question")
 
 
@@ -55,9 +60,12 @@ def _verify(owner: Owner | Member) -> dict[str, Any]:
         raise ViewError("This view is being verified for another process already: ask again in a while.", reason="busy")
     try:
         with owner.place.scratch() as folder:
-            _healing(owner, folder)
+            checkpoint_view(owner, folder)
             partitions = list(checkpoints_in(folder))
             found = verify_checkpoint(owner.log, folder, owner.place.open_checkpoint, lifetimes=owner.lifetimes)
+    except ViewCorrupt as error:
+        owner.view.doubt(error)  # as a read does that meets damage: it is built anew
+        raise
     finally:
         _verifying.release()
     told = [
@@ -71,17 +79,12 @@ def _checkpoint(owner: Owner | Member, into: Path) -> str:
     folder = into / secrets.token_hex(8)  # a new one each time: an owner that died may have been asked before
     with explained(into):
         folder.mkdir(mode=0o700)
-    _healing(owner, folder)
-    return str(folder)
-
-
-def _healing(owner: Owner | Member, folder: Path) -> None:
-    """`checkpoint_view`; damage that it meets is healed."""
     try:
         checkpoint_view(owner, folder)
     except ViewCorrupt as error:
-        owner.view.doubt(error)  # as a read does that meets damage: it is built anew
+        owner.view.doubt(error)
         raise
+    return str(folder)
 
 
 def _stats(owner: Owner | Member, timeout: float, doorway: Doorway | None) -> dict[str, Any]:

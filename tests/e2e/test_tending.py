@@ -16,6 +16,7 @@ import pytest
 import eventresults
 from eventresults import Tracker
 from eventresults.cli.entry import run
+from eventresults.errors import ViewCorrupt
 from tests.support.views import tell_life, until
 
 DEADLINE = 30.0
@@ -101,6 +102,25 @@ def test_a_view_is_tended_from_another_process_than_its_owner(url: str, tmp_path
         owner.reads(5)
         assert tracker.verify() == []
         assert tracker.read("t7").result == "t7"
+
+
+@pytest.mark.slow
+def test_damage_that_its_owner_does_not_see_is_healed_once_a_checkpoint_shows_it(url: str) -> None:
+    # Found by round host:888598.
+    with another(url) as owner, eventresults.connect(url) as tracker:
+        # given: a store reads these when it is opened, and no more
+        assert tracker.verify() == []
+        for manifest in Path(tracker.view_stats()["path"]).glob("1/0/MANIFEST-*"):
+            manifest.write_bytes(b"\xff" * manifest.stat().st_size)
+
+        # when
+        with pytest.raises(ViewCorrupt):
+            tracker.verify()
+
+        # then
+        until(lambda: generation(tracker) == 2, timeout=DEADLINE)
+        owner.reads(3)
+        assert tracker.verify() == []
 
 
 @pytest.mark.slow
