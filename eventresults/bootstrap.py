@@ -20,7 +20,8 @@ from eventresults.projector import Lifetimes
 from eventresults.recorder import Appender, OutboxAppender
 from eventresults.service.heir import HeirProcess
 from eventresults.service.local import LocalView
-from eventresults.service.places import FolderPlace, MemoryPlace, Place
+from eventresults.service.memoryplace import MemoryPlace
+from eventresults.service.places import FolderPlace, Place
 from eventresults.service.pointed import PointedView
 from eventresults.service.unfit import patched_by
 from eventresults.view.base import Store

@@ -25,7 +25,7 @@ from eventresults.errors import ConfigError, EventResultsError, ResultTimeout, V
 from eventresults.log.base import Log
 from eventresults.recorder import Recorder
 from eventresults.service.afresh import Difference, Progress, rebuild, rebuild_beside, verify_checkpoint
-from eventresults.service.host import Owned
+from eventresults.service.held import Owned
 from eventresults.service.places import Place
 from eventresults.service.pointed import PointedView
 from eventresults.service.snapshots import pack_snapshot, restore

@@ -22,7 +22,8 @@ from eventresults.config.handover import take_over
 from eventresults.errors import EventResultsError
 from eventresults.log.own import OwnWrites
 from eventresults.service.heir import Baton
-from eventresults.service.host import HostFinder, Owned
+from eventresults.service.held import Owned
+from eventresults.service.host import HostFinder
 from eventresults.view.listeners import Listeners
 
 #: Between two looks whether anybody reads here.

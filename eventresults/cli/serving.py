@@ -14,7 +14,7 @@ from eventresults.bootstrap import view_folder
 from eventresults.config import Settings
 from eventresults.errors import Closed, ConfigError, ViewError, ViewUnavailable
 from eventresults.projector import Observer, unobserved
-from eventresults.service.host import Joined, Owned
+from eventresults.service.held import Joined, Owned
 from eventresults.service.local import LocalView
 from eventresults.service.owner import Owner
 from eventresults.service.session import Served

@@ -10,7 +10,8 @@ from eventresults.log.base import Log
 from eventresults.log.own import OwnWrites
 from eventresults.projector import Lifetimes
 from eventresults.service.heir import Heir
-from eventresults.service.host import HostFinder, Joined, Owned
+from eventresults.service.held import Joined, Owned
+from eventresults.service.host import HostFinder
 from eventresults.service.owner import Owner
 from eventresults.service.places import Place
 from eventresults.service.pointed import PointedView

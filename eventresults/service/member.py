@@ -18,10 +18,10 @@ from eventresults.errors import Closed, EventResultsError, LogError, NotOwner, V
 from eventresults.log.base import LogInfo
 from eventresults.log.membership import GroupLog, Membership
 from eventresults.projector import Lifetimes, Observer, Projector, Step, unobserved
-from eventresults.service.owner import Told
 from eventresults.service.places import Build, FolderPlace
 from eventresults.service.shards import Outdated, open_shard, why_outdated
 from eventresults.service.snapshots import restore_shard
+from eventresults.service.told import Told
 from eventresults.view.live import LiveView
 from eventresults.view.shard import Head, Shard
 

@@ -11,7 +11,6 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from time import monotonic, sleep
-from typing import NamedTuple
 
 from eventresults.errors import Closed, EventResultsError, LogError, TopicMisconfigured, ViewError, ViewLocked, ViewStale
 from eventresults.log.base import Log, LogInfo
@@ -20,6 +19,7 @@ from eventresults.service.leaving import close_at_exit
 from eventresults.service.opening import begin_anew, close_all, take, take_over, tidy, why_damaged
 from eventresults.service.places import Build, Place
 from eventresults.service.shards import Opened, Outdated, open_shards, why_outdated
+from eventresults.service.told import Told, identity
 from eventresults.view.listeners import Listeners
 from eventresults.view.live import LiveView
 from eventresults.view.shard import Head
@@ -39,16 +39,6 @@ YIELD_SECONDS = 0.5
 
 class Overtaken(Exception):
     """A higher generation is in use than the one held here."""
-
-
-class Told(NamedTuple):
-    """How far those who listen were told: every change before these offsets (by partition) of this log.
-
-    `log_id` is the log's own, and how often it was found to hold something else than it had: offsets from before that mean nothing.
-    """
-
-    log_id: str
-    offsets: Mapping[int, int]
 
 
 class Owner:
@@ -122,7 +112,7 @@ class Owner:
         losses = place.losses()
         told: Mapping[int, int] | None = None
         if after is not None:
-            same_log = after.log_id == _identity(opened.heads, losses)
+            same_log = after.log_id == identity(opened.heads, losses)
             # Of another log, nothing was told.
             told = after.offsets if same_log else dict.fromkeys(opened.positions, 0)
             if listeners is not None and not same_log:
@@ -151,7 +141,7 @@ class Owner:
     @property
     def log_id(self) -> str:
         """As in `Told`."""
-        return _identity(self._heads, self._losses + self.view.logs_before)
+        return identity(self._heads, self._losses + self.view.logs_before)
 
     @property
     def settled(self) -> bool:
@@ -400,8 +390,3 @@ class Owner:
         projector, self._projector = self._projector, None
         if projector is not None:
             projector.close()
-
-
-def _identity(heads: Mapping[int, Head], losses: int) -> str:
-    log_id = next(iter(heads.values())).log_id
-    return f"{log_id}+{losses}" if losses else log_id

@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from eventresults.codec.ids import key_of
 from eventresults.domain.meta import GroupMeta, TaskMeta
@@ -17,10 +17,11 @@ from eventresults.errors import Closed, EventResultsError, ViewStale, ViewUnavai
 from eventresults.log.base import Log
 from eventresults.log.forked import tell_of_forks
 from eventresults.log.own import OwnWrites
+from eventresults.service.finder import Finder, Held, Reading
 from eventresults.service.leaving import close_at_exit
 from eventresults.service.missed import tell_missed_revokes
-from eventresults.service.owner import Told
-from eventresults.view.base import Fact, Freshness, Listener, Openness, OpenPage, Subscription, TaskPage, ViewReader
+from eventresults.service.told import Told
+from eventresults.view.base import Fact, Freshness, Listener, Openness, OpenPage, Subscription, TaskPage
 from eventresults.view.listeners import Listeners
 
 logger = logging.getLogger(__name__)
@@ -30,56 +31,6 @@ RETRY_SECONDS = 0.5
 JOIN_SECONDS = 4.0
 
 T = TypeVar("T")
-
-
-class Reading(ViewReader, Protocol):
-    """A reader that can also wait for a position."""
-
-    def wait_until(self, position: Position, timeout: float | None = None) -> bool:
-        """See `FreshReader.wait_until`."""
-
-
-class Held(Protocol):
-    """A reader for as long as it lasts."""
-
-    @property
-    def reader(self) -> Reading:
-        """What is asked."""
-
-    @property
-    def lost(self) -> bool:
-        """Whether it will answer no more."""
-
-    @property
-    def told(self) -> Told:
-        """How far the listeners were told."""
-
-    def ask(self, what: str, arguments: Mapping[str, Any], timeout: float) -> Any:
-        """Whatever else its owner knows: see `eventresults.service.answers`."""
-
-    def close(self) -> None:
-        """Idempotent."""
-
-    def leave_to_parent(self) -> None:
-        """In a forked child: it is the parent's."""
-
-
-class Finder(Protocol):
-    """Finds a reader."""
-
-    @property
-    def name(self) -> str:
-        """What is looked for, for people."""
-
-    def find(
-        self, listeners: Listeners, *, after: Told | None, lost: Held | None, deadline: float, on_lost: Callable[[Held], None]
-    ) -> Held:
-        """A reader that tells `listeners` from `after` on; `lost` is the one before. Calls `on_lost` when it answers no more, once all
-        that it told was told. Raises `EventResultsError` when there is none until the monotonic `deadline`.
-        """
-
-    def give_up(self) -> None:
-        """Whoever looks for one need not find it any more: let `find` raise `Closed` soon."""
 
 
 class PointedView:

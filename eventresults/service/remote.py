@@ -9,9 +9,9 @@ from typing import Final
 from eventresults.errors import Closed, ViewUnavailable
 from eventresults.log.base import Log
 from eventresults.log.own import OwnWrites
-from eventresults.service.host import Joined
-from eventresults.service.owner import Told
-from eventresults.service.pointed import Held
+from eventresults.service.finder import Held
+from eventresults.service.held import Joined
+from eventresults.service.told import Told
 from eventresults.view.channel import Gone, Silent
 from eventresults.view.listeners import Listeners
 from eventresults.view.websocket import WebSocketChannel

@@ -27,7 +27,7 @@ TAKEOVER = 10.0
 CHILD = '''
 import gc, json, os, sys, threading, time
 import eventresults
-from eventresults.service.host import Owned
+from eventresults.service.held import Owned
 
 folder, settings = sys.argv[1], json.loads(sys.argv[2])
 tracker = eventresults.connect(f"sqlite:///{folder}/events.db", **settings)

@@ -13,7 +13,8 @@ from eventresults.log.base import Log, Poll, Record
 from eventresults.projector import Lifetimes, fold_poll
 from eventresults.recorder import Appender, Recorder
 from eventresults.service.local import LocalView
-from eventresults.service.places import MemoryPlace, Place
+from eventresults.service.memoryplace import MemoryPlace
+from eventresults.service.places import Place
 from eventresults.view import keys
 from eventresults.view.base import Change, Store
 from eventresults.view.memory import MemoryStore

@@ -17,7 +17,8 @@ from eventresults.log.memory import MemoryLog
 from eventresults.projector import Lifetimes
 from eventresults.service import afresh, answers, owner
 from eventresults.service.afresh import Difference, rebuild, rebuild_beside, verify, verify_checkpoint
-from eventresults.service.places import FolderPlace, MemoryPlace
+from eventresults.service.memoryplace import MemoryPlace
+from eventresults.service.places import FolderPlace
 from eventresults.service.snapshots import checkpoint_view
 from eventresults.view import keys
 from eventresults.view.memory import MemoryStore

@@ -15,7 +15,7 @@ from eventresults.log.memory import MemoryLog
 from eventresults.log.own import OwnWrites
 from eventresults.projector import Lifetimes
 from eventresults.service.local import LocalView
-from eventresults.service.places import MemoryPlace
+from eventresults.service.memoryplace import MemoryPlace
 from eventresults.view.memory import MemoryStore
 from tests.support.events import LOG_EPOCH, TASK
 from tests.support.views import FakeClock, tell_life, until, viewing

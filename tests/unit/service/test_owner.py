@@ -20,8 +20,9 @@ from eventresults.log.sqlite import SqliteLog
 from eventresults.recorder import Appender, Recorder
 from eventresults.service import owner as module
 from eventresults.service.local import LocalView
+from eventresults.service.memoryplace import MemoryPlace
 from eventresults.service.owner import Owner
-from eventresults.service.places import FolderPlace, MemoryPlace
+from eventresults.service.places import FolderPlace
 from eventresults.service.shards import open_shards
 from eventresults.view import keys
 from eventresults.view.memory import MemoryStore

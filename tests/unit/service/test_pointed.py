@@ -11,8 +11,8 @@ from eventresults.errors import Closed, InvalidTaskId, ViewStale, ViewUnavailabl
 from eventresults.log.memory import MemoryLog
 from eventresults.log.own import OwnWrites
 from eventresults.recorder import Appender, Recorder
-from eventresults.service.owner import Told
 from eventresults.service.pointed import PointedView
+from eventresults.service.told import Told
 from tests.support.events import revoke_requested
 from tests.support.views import until
 

@@ -17,7 +17,8 @@ from eventresults.errors import Closed, ViewCorrupt, ViewError, ViewLocked
 from eventresults.log.memory import MemoryLog
 from eventresults.service import manifest, opening, snapshots
 from eventresults.service.afresh import rebuild, verify
-from eventresults.service.places import FolderPlace, MemoryPlace
+from eventresults.service.memoryplace import MemoryPlace
+from eventresults.service.places import FolderPlace
 from eventresults.service.snapshots import checkpoint_view, checkpoints_in, restore, restore_shard, snapshot
 from eventresults.view.folders import held_folder
 from eventresults.view.memory import MemoryStore
