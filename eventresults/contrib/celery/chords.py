@@ -65,10 +65,8 @@ class Chords:
         """
         group_id, results, *_rest = header_result_args
         structure = None
-        if not isinstance(results, _regen):
-            header = self.app.GroupResult(*header_result_args)
-            if any(isinstance(one, GroupResult) for one in header.results):
-                structure = plain(header.as_tuple())
+        if not isinstance(results, _regen) and any(isinstance(one, GroupResult) for one in results):
+            structure = plain(((group_id, None), [one.as_tuple() for one in results]))
         self._append(GroupSized(**self.group_fact(group_id), body=self._body(body), structure=structure, result_expires=self.chord_expires))
 
     def set_chord_size(self, group_id: str, chord_size: int) -> None:

@@ -1,0 +1,82 @@
+"""A Celery app for a real worker: where its broker and log are is said by the environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from celery import Celery, signals
+
+FOLDER = Path(os.environ.get("EVENTRESULTS_TEST_FOLDER", "."))
+
+app = Celery("chords", broker="filesystem://", backend=os.environ.get("EVENTRESULTS_TEST_BACKEND"))
+app.conf.update(
+    broker_transport_options={
+        "data_folder_in": str(FOLDER / "queue"),
+        "data_folder_out": str(FOLDER / "queue"),
+        "control_folder": str(FOLDER / "control"),
+    },
+    result_backend_transport_options=json.loads(os.environ.get("EVENTRESULTS_TEST_OPTIONS", "{}")),
+    broker_connection_timeout=0.2,
+    task_publish_retry=False,
+    worker_enable_remote_control=False,
+    worker_hijack_root_logger=False,
+    broker_connection_retry_on_startup=True,
+)
+
+
+@app.task
+def add(x: int, y: int) -> int:
+    return x + y
+
+
+@app.task
+def total(numbers: list[Any]) -> int:
+    return sum(total(one) if isinstance(one, list) else one for one in numbers)
+
+
+@app.task
+def echo(value: Any) -> Any:
+    return value
+
+
+@app.task
+def fail(*_: Any) -> None:
+    raise ValueError("broken")
+
+
+@app.task
+def note(name: str) -> None:
+    """Leave a line in the file of this name."""
+    with (FOLDER / name).open("a") as file:
+        file.write(f"{os.getpid()}\n")
+
+
+@app.task
+def fatal(numbers: list[int]) -> int:
+    """A body: whoever is about to send it, or has just sent it, dies if a file says so."""
+    note("bodies")
+    return sum(numbers)
+
+
+def _die_once(when: str) -> None:
+    try:
+        (FOLDER / when).unlink()
+    except FileNotFoundError:
+        return
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@signals.before_task_publish.connect
+def _before(sender: str | None = None, **_: Any) -> None:
+    if sender == fatal.name:
+        _die_once("die-before")
+
+
+@signals.after_task_publish.connect
+def _after(sender: str | None = None, **_: Any) -> None:
+    if sender == fatal.name:
+        _die_once("die-after")
