@@ -24,8 +24,10 @@ def revoke(
 ) -> None:
     """Record the requests, and pass them on to the workers of a Celery app. See `AsyncResult.revoke`."""
     deadline = Deadline(timeout)
-    futures = [result.backend.request_revoke(result.id, terminate=terminate, signal=signal) for result in results]
     control = getattr(app, "control", None)
+    futures = []
+    if not getattr(control, "records_revokes", False):
+        futures = [result.backend.request_revoke(result.id, terminate=terminate, signal=signal) for result in results]
     if control is not None:
         ids = [result.id for result in results]
         control.revoke(

@@ -104,6 +104,7 @@ DESCRIPTIONS: dict[str, str] = {
     "signal": "Name of the signal, SIGTERM say.",
     "size": "How many parts the group has.",
     "source": "Who wrote the fact: name@host/pid.",
+    "stamps": "Header -> stamps: all tasks that carry one of these are meant.",
     "state": "The task's state. In an update: a custom one, never SUCCESS, FAILURE or REVOKED.",
     "structure": "How the group is built.",
     "task_id": "Id of the task.",

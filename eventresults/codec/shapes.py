@@ -13,7 +13,7 @@ from eventresults.codec.tags import printable
 from eventresults.domain.events import EVENT_CLASSES, Event, GroupFact, UnknownEvent
 
 #: Fields that hold wire values.
-PAYLOADS = frozenset({"args", "kwargs", "result", "results", "meta", "body", "structure", "error", "children", "request"})
+PAYLOADS = frozenset({"args", "kwargs", "result", "results", "meta", "body", "structure", "error", "children", "request", "stamps"})
 #: `datetime.fromisoformat`, of the standard library's class also where a test has put another (of a fixed clock, say) in its place.
 from_text = datetime.fromisoformat
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

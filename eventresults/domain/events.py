@@ -180,13 +180,17 @@ class TaskRejected(TaskFact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRevokeRequested(TaskFact):
-    """Somebody asked that the task be revoked. An intent: workers obey it, the state is theirs to change."""
+    """Somebody asked that the task be revoked. An intent: workers obey it, the state is theirs to change.
+
+    With `stamps` (header -> stamps) all tasks that carry one of them are meant, and `task_id` names the request alone.
+    """
 
     kind: ClassVar[str] = "task-revoke-requested"
     terminate: Flag = False
     signal: str | None = None
     reason: str | None = None
     by: str | None = None
+    stamps: dict[str, list[Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -300,3 +300,5 @@ def _request(before: TaskMeta, event: TaskRevokeRequested, fields: Fields) -> No
     if before is _NEWBORN:
         fields["phase"] = "requested"
     fields["revoke_request"] = {"terminate": event.terminate, "signal": event.signal, "reason": event.reason, "by": event.by}
+    if event.stamps is not None:
+        fields["revoke_request"]["stamps"] = event.stamps

@@ -102,6 +102,7 @@ EVENTS: dict[str, Event] = {
     "revoked, with its request": TaskRevoked(**TASK, error=ERROR, request=REQUEST),
     "rejected": TaskRejected(**TASK, requeue=False),
     "revoke requested": TaskRevokeRequested(**TASK, terminate=True, signal="SIGKILL", reason="too late", by="ops@host"),
+    "revoke requested, by stamps": TaskRevokeRequested(**TASK, stamps={"tenant": ["blue", 7]}),
     "forgotten": TaskForgotten(**TASK, reason="read"),
     "group saved": GroupSaved(**GROUP, results=[["group-1", None], [[["task-1", None], None]]], result_expires=60),
     "group sized": GroupSized(**GROUP, size=2, body={"task": "shop.sum"}, structure=[1, 1], result_expires=60),

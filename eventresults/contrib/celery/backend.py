@@ -8,9 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uuid_utils
-from celery import current_app, states
+from celery import current_app
 from celery.backends.base import BaseBackend
-from celery.exceptions import ImproperlyConfigured, TaskRevokedError
+from celery.exceptions import ImproperlyConfigured
 from celery.result import result_from_tuple
 from kombu.serialization import prepare_accept_content
 
@@ -23,10 +23,10 @@ from eventresults.contrib.celery.facts import CeleryDecoder
 from eventresults.contrib.celery.observing import Observer
 from eventresults.contrib.celery.options import read
 from eventresults.contrib.celery.payloads import Payloads
+from eventresults.contrib.celery.revoking import Revoking
 from eventresults.contrib.celery.waiting import Waiting
 from eventresults.domain.events import GroupForgotten, GroupSaved, TaskEvent
-from eventresults.domain.meta import TaskMeta
-from eventresults.errors import AppendTimeout, EventResultsError, LogUnavailable, ViewStale, ViewUnavailable
+from eventresults.errors import AppendTimeout, LogUnavailable, ViewStale, ViewUnavailable
 from eventresults.recorder.recorder import Appended
 from eventresults.tracker import Tracker
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 PASSING = (LogUnavailable, AppendTimeout, ViewStale, ViewUnavailable)
 
 
-class EventResultsBackend(Waiting, Chords, BaseBackend):  # type: ignore[misc]
+class EventResultsBackend(Waiting, Chords, Revoking, BaseBackend):  # type: ignore[misc]
     """Keeps results in a log. Made by Celery for `result_backend = "eventresults+kafka://host:9092/topic"`, and the like.
 
     The URL after `eventresults+` is that of `eventresults.connect`, its query and `result_backend_transport_options` hold settings of the
@@ -67,6 +67,7 @@ class EventResultsBackend(Waiting, Chords, BaseBackend):  # type: ignore[misc]
         self._made_in = os.getpid()
         self.observer = Observer(self.options, lambda: self.home.recorder)
         signals.serve(self)
+        self.serve_revokes()
 
     @property
     def tracker(self) -> Tracker:
@@ -101,30 +102,24 @@ class EventResultsBackend(Waiting, Chords, BaseBackend):  # type: ignore[misc]
         kwargs.setdefault("event_id", uuid_utils.uuid7().hex)
         return super().store_result(task_id, result, state, traceback=traceback, request=request, **kwargs)
 
-    def mark_as_revoked(
-        self, task_id: Any, reason: str = "", request: Any = None, store_result: bool = True, state: str = states.REVOKED
-    ) -> None:
-        """Store that the task was revoked: once, however many workers do."""
-        if store_result:
-            meta = self._glance(str(task_id))
-            if meta is None or meta.state != state or not meta.finished:
-                event_id = facts.revocation_id(str(task_id), reason, meta)
-                self.store_result(task_id, TaskRevokedError(reason), state, request=request, event_id=event_id)
-        if request and request.chord:
-            self.on_chord_part_return(request, state, TaskRevokedError(reason))
-
-    def _glance(self, task_id: str) -> TaskMeta | None:
-        """What the view holds of a task, if it tells at once."""
-        try:
-            return self.home.reader.get(task_id, freshness="applied", timeout=self.options.observe_timeout)
-        except EventResultsError:
-            return None
-
     def _store_result(
-        self, task_id: Any, result: Any, state: str, traceback: Any = None, request: Any = None, *, event_id: str, **_: Any
+        self,
+        task_id: Any,
+        result: Any,
+        state: str,
+        traceback: Any = None,
+        request: Any = None,
+        *,
+        event_id: str,
+        waits: bool = True,
+        **_: Any,
     ) -> Any:
         runtime, when = signals.runtime_of(request), signals.due_of(request)
-        self.record(facts.stored(self, str(task_id), result, state, traceback, request, event_id=event_id, runtime=runtime, when=when))
+        fact = facts.stored(self, str(task_id), result, state, traceback, request, event_id=event_id, runtime=runtime, when=when)
+        if waits:
+            self.record(fact)
+        else:
+            self.observer.tell(lambda: fact)
         return result
 
     def record(self, *events: TaskEvent) -> None:
@@ -184,7 +179,7 @@ class EventResultsBackend(Waiting, Chords, BaseBackend):  # type: ignore[misc]
     @property
     def is_extended(self) -> bool:
         """Whether results tell of arguments, name and queue."""
-        return bool(self.app.conf.find_value_for_key("extended", "result"))
+        return bool(self.app.conf.result_extended)
 
     def on_task_call(self, producer: Any, task_id: Any) -> dict[str, Any]:  # noqa: ARG002 - Celery's
         """A task is about to be published."""

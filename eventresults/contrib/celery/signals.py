@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary, WeakSet
 
 from celery import current_app, signals, states
+from celery._state import get_current_worker_task
 from celery.app.trace import get_actual_ignore_result
 
 from eventresults.codec.errors import encode_error
@@ -72,6 +73,11 @@ def serve(backend: EventResultsBackend) -> None:
         signal.connect(receiver, weak=False, dispatch_uid=f"eventresults-{signal.name}")
 
 
+def serves(backend: Any) -> bool:
+    """Whether this is one of our backends."""
+    return backend in _backends
+
+
 def calling(backend: EventResultsBackend, task_id: str) -> None:
     """This thread is about to publish a task of this backend."""
     _call.task_id, _call.backend = str(task_id), backend
@@ -100,7 +106,7 @@ def _published(sender: str, body: Any = None, headers: Any = None, routing_key: 
     _call.task_id = _call.backend = None
     if backend is None:
         return
-    running = current_app.current_worker_task
+    running = get_current_worker_task()
     if running is not None and running.request.id == task_id:
         _due[running.request] = None if not told.get("eta") else datetime.fromisoformat(told["eta"])
     if backend.observer.wants("sent", ignored=ignored):
@@ -109,7 +115,11 @@ def _published(sender: str, body: Any = None, headers: Any = None, routing_key: 
 
 def _received(request: Any, **_: Any) -> None:
     backend = _backend_of(request.task)
-    if backend is not None and backend.observer.wants("received", ignored=request.ignore_result):
+    if backend is None:
+        return
+    if backend.revokes is not None:
+        backend.revokes.look(str(request.id))
+    if backend.observer.wants("received", ignored=request.ignore_result):
         backend.observer.tell(lambda: TaskReceived(**_about(request.id), worker=request.hostname), waits=False)
 
 
@@ -194,12 +204,12 @@ def _backend_of(task: Any) -> EventResultsBackend | None:
 
 
 def _of_ignored(name: str) -> EventResultsBackend | None:
-    """The backend of the app whose registry has this name, the current app before others, if it tracks ignored tasks."""
+    """The backend that tracks ignored tasks and whose app has one of this name: the current app's, where that has one."""
     # The plain registry: asking for `app.tasks` would finish an app that is still being made.
     found = [backend for backend in list(_backends) if name in backend.app._tasks]  # noqa: SLF001
     current = current_app._get_current_object()  # noqa: SLF001 - as Celery's own backends do
-    backend = next((backend for backend in found if backend.app is current), found[0] if found else None)
-    return backend if backend is not None and backend.options.track_ignored else None
+    found = [backend for backend in found if backend.app is current] or found
+    return next((backend for backend in found if backend.options.track_ignored), None)
 
 
 def _is_stored(task: Any, request: Any) -> bool:

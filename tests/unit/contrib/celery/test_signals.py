@@ -234,7 +234,7 @@ def test_a_task_whose_result_is_ignored_leaves_no_fact(app):
 
 def test_ignored_tasks_are_told_of_where_they_are_tracked(tracking):
     # given
-    task = tracking.task(shared=False, name="quiet", ignore_result=True)(one)
+    task = tracking.task(shared=False, name="quiet and told of", ignore_result=True)(one)
 
     # when
     task.apply_async(task_id="t1")
@@ -250,9 +250,9 @@ def test_ignored_tasks_are_told_of_where_they_are_tracked(tracking):
 
 def test_how_tracked_ignored_tasks_fail_retry_and_are_revoked_is_observed(tracking):
     # given
-    failing = tracking.task(shared=False, name="failing", ignore_result=True)(fail)
-    retrying = tracking.task(shared=False, name="again", bind=True, ignore_result=True)(again)
-    stores = tracking.task(shared=False, name="stores", ignore_result=True, store_errors_even_if_ignored=True)(fail)
+    failing = tracking.task(shared=False, name="failing quietly", ignore_result=True)(fail)
+    retrying = tracking.task(shared=False, name="again quietly", bind=True, ignore_result=True)(again)
+    stores = tracking.task(shared=False, name="failing loudly", ignore_result=True, store_errors_even_if_ignored=True)(fail)
 
     # when
     failed, retried, stored = run(failing), run(retrying), run(stores)
