@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 
@@ -33,6 +34,15 @@ def test_there_are_examples_to_run():
 
 def test_the_tables_of_commands_and_settings_are_those_of_the_code():
     assert generated(TEXT) == TEXT, "run `python -m tests.support.readme`"
+
+
+def test_the_options_of_the_celery_backend_are_those_of_the_code():
+    from eventresults.contrib.celery.options import Options
+
+    section = TEXT.split("## Celery")[1].split("\n## ")[0]
+    told = {name: default for name, default in re.findall(r"^\| `(\w+)` \| ([\w.]+) \|", section, re.MULTILINE)}
+
+    assert told == {field.name: str(field.default).lower().removesuffix(".0") for field in fields(Options)}
 
 
 def test_the_result_api_table_names_only_what_there_is():
