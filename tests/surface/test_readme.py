@@ -40,7 +40,7 @@ def test_the_options_of_the_celery_backend_are_those_of_the_code():
     from eventresults.contrib.celery.options import Options
 
     section = TEXT.split("## Celery")[1].split("\n## ")[0]
-    told = {name: default for name, default in re.findall(r"^\| `(\w+)` \| ([\w.]+) \|", section, re.MULTILINE)}
+    told = dict(re.findall(r"^\| `(\w+)` \| ([\w.]+) \|", section, re.MULTILINE))
 
     assert told == {field.name: str(field.default).lower().removesuffix(".0") for field in fields(Options)}
 
