@@ -18,9 +18,22 @@ from redis.exceptions import ConnectionError as NotThereYet
 
 @contextmanager
 def celery_on_redis(results: dict[str, Any]) -> Iterator[Celery | None]:
-    """A Celery app whose finished tasks, by id, have these results; None where no redis-server is installed.
+    """A Celery app whose finished tasks, by id, have these results; None where no redis-server is installed."""
+    with redis_server() as url:
+        if url is None:
+            yield None
+            return
+        app = Celery("peer", backend=url, set_as_current=False)
+        for task_id, result in results.items():
+            app.backend.store_result(task_id, result, "SUCCESS")
+        yield app
 
-    The server is this run's own: on a free port of the loopback interface, without persistence, ended afterwards.
+
+@contextmanager
+def redis_server() -> Iterator[str | None]:
+    """The URL of a Redis of this run's own; None where no redis-server is installed.
+
+    On a free port of the loopback interface, without persistence, ended afterwards.
     """
     program = shutil.which("redis-server")
     if program is None:
@@ -32,10 +45,7 @@ def celery_on_redis(results: dict[str, Any]) -> Iterator[Celery | None]:
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
             try:
                 _await(server, port)
-                app = Celery("peer", backend=f"redis://127.0.0.1:{port}/0", set_as_current=False)
-                for task_id, result in results.items():
-                    app.backend.store_result(task_id, result, "SUCCESS")
-                yield app
+                yield f"redis://127.0.0.1:{port}/0"
             finally:
                 server.terminate()
 

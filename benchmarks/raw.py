@@ -45,3 +45,31 @@ def append_confluent(bootstrap: str, topic: str, records: Sequence[tuple[bytes, 
     assert not producer.flush(120)
     assert acknowledged == len(records)
     return len(records) / (time.perf_counter() - begun)
+
+
+def waited_for_confluent(bootstrap: str, topic: str, count: int) -> float:
+    """Records per second by confluent-kafka, each waited for before the next."""
+    from confluent_kafka import Producer
+
+    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "acks": "all", "linger.ms": 0})
+    producer.produce(topic, key=b"warm-up", value=b"{}")
+    producer.flush(30)
+    begun = time.perf_counter()
+    for _ in range(count):
+        producer.produce(topic, key=b"key", value=b"{}")
+        producer.flush(30)
+    return count / (time.perf_counter() - begun)
+
+
+def waited_for_kafka_python(bootstrap: str, topic: str, count: int) -> float:
+    """Records per second by kafka-python, each waited for before the next."""
+    from kafka import KafkaProducer
+
+    producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
+    producer.send(topic, key=b"warm-up", value=b"{}").get(timeout=30)
+    begun = time.perf_counter()
+    for _ in range(count):
+        producer.send(topic, key=b"key", value=b"{}").get(timeout=30)
+    seconds = time.perf_counter() - begun
+    producer.close()
+    return count / seconds
