@@ -309,6 +309,21 @@ def test_nothing_acknowledged_is_lost_when_one_of_three_brokers_is_killed(make_l
         three_brokers.start_broker(leader)
 
 
+def test_the_end_is_asked_of_who_leads_a_partition_now(make_log: MakeLog, three_brokers: KafkaCluster) -> None:
+    # Found by round kafka:495185: who led it before was asked again and again, for as long as it was there to refuse.
+    topic = _new_topic(three_brokers)
+    log = make_log(three_brokers.bootstrap, topic)
+    for _ in range(3):
+        leader = three_brokers.leader(topic)
+        assert log.ends([0], DEADLINE) == {0: 0}
+        # when
+        while three_brokers.leader(topic) == leader:
+            three_brokers.delete_topic(topic)
+            three_brokers.create_topic(topic, 1, {"message.timestamp.type": "LogAppendTime"})
+        # then
+        assert log.ends([0], 8.0) == {0: 0}
+
+
 def test_a_silent_broker_fills_the_buffer_and_appends_time_out(make_log: MakeLog, three_brokers: KafkaCluster) -> None:
     topic = _new_topic(three_brokers, replication=1)
     log = make_log(three_brokers.bootstrap, topic, append_timeout=2.0, max_in_flight=10)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from kafka import TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import TopicAlreadyExistsError
+from kafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError
 
 from eventresults.domain.position import Position
 from eventresults.log.base import Record
@@ -24,6 +24,7 @@ from eventresults.log.topic import TopicDescription
 T = TypeVar("T")
 
 _SLICE = 0.1
+_PATIENCE = 0.5
 
 
 class KafkaAsker:
@@ -62,17 +63,11 @@ class KafkaAsker:
 
     def topic_id(self, timeout: float) -> str:
         """See `Asker.topic_id`."""
-        deadline = time.monotonic() + timeout
         cluster = self._consumer._cluster  # noqa: SLF001 - what the library knows of the topic; there is no public way to its id
         with meaning(self._settings, timeout):
             cluster.add_topic(self._settings.topic)
-            asked = cluster.request_update()
-            while not asked.is_done:
-                if time.monotonic() >= deadline:
-                    raise unreachable(self._settings, timeout)
-                time.sleep(0.001)
-            if asked.failed():
-                raise asked.exception
+            if not self._renew(timeout):
+                raise unreachable(self._settings, timeout)
         topic_id = cluster.topic_id(self._settings.topic)
         if topic_id is None:
             raise missing(self._settings)
@@ -117,13 +112,34 @@ class KafkaAsker:
     def _offsets(self, ask: Callable[..., dict[TopicPartition, int]], partitions: Sequence[int], timeout: float) -> dict[int, int]:
         wanted = [TopicPartition(self._settings.topic, number) for number in partitions]
         deadline = time.monotonic() + timeout
+        patience = _PATIENCE
         with meaning(self._settings, timeout):
             while True:
                 left = max(0.001, deadline - time.monotonic())
                 try:
-                    return {partition.partition: offset for partition, offset in ask(wanted, timeout_ms=int(left * 1000) + 1).items()}
+                    found = ask(wanted, timeout_ms=int(min(left, patience) * 1000) + 1)
+                    return {partition.partition: offset for partition, offset in found.items()}
+                except KafkaTimeoutError:
+                    # The library goes on asking who led a partition once, and is refused, until its time is up: see who leads it now.
+                    if time.monotonic() >= deadline:
+                        raise
+                    with suppress(KafkaError):  # an outage: what is asked next says it
+                        self._renew(min(left, patience))
+                    patience *= 2
                 except KeyError as error:
                     # The library answers for those partitions alone that its metadata name, and asks for newer.
                     if time.monotonic() >= deadline:
                         raise unreachable(self._settings, timeout, f"no leader of {error}") from error
                 time.sleep(0.02)
+
+    def _renew(self, timeout: float) -> bool:
+        """Have the library ask for leaders and topics anew; whether it was answered in time. Raises what the brokers said."""
+        deadline = time.monotonic() + timeout
+        asked = self._consumer._cluster.request_update()  # noqa: SLF001 - it asks by itself every five minutes
+        while not asked.is_done:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.001)
+        if asked.failed():
+            raise asked.exception
+        return True
