@@ -24,7 +24,7 @@ from eventresults.service.owner import Owner
 from eventresults.service.places import FolderPlace, Place
 from eventresults.service.told import Told
 from eventresults.service.unfit import RocksThreads, unfit
-from eventresults.view.beat import Pulse
+from eventresults.view.beat import Pulse, work_done
 from eventresults.view.channel import Gone, Silent, UnixChannel
 from eventresults.view.listeners import Listeners
 
@@ -88,7 +88,8 @@ class HostFinder:
             check_folder()  # before anything is opened that nobody could be served from
         if isinstance(lost, Joined):
             silent = lost.silent
-        pulse = Pulse()
+        pulse, holder = Pulse(), None
+        sign: int | None = None
         pause, longest = PAUSE_SECONDS
         patience = monotonic() + GRACE_SECONDS
         ask_again = 0.0 if silent is None or self._heir is None else monotonic() + SUCCESSION_SECONDS
@@ -100,6 +101,7 @@ class HostFinder:
                     return self._take(listeners, after, deadline, on_lost, silent=False)
                 except ViewLocked as error:
                     locked = error
+                    holder = getattr(error, "pid", None)
             if not isinstance(place, FolderPlace):
                 raise locked
             generation = place.current()
@@ -108,9 +110,10 @@ class HostFinder:
                 try:
                     return self._join(generation, listeners, after, on_lost)
                 except Gone:  # not there yet, or not any more
-                    silent = generation if pulse.stopped(generation, place.sign_of_life(generation)) else None
+                    sign = place.sign_of_life(generation)
+                    silent = generation if pulse.stopped(generation, sign, work_done(holder)) else None
                 except Silent:
-                    silent = generation
+                    silent, sign = generation, None
             if may_own and generation is not None and silent == generation:
                 try:
                     return self._take(listeners, after, deadline, on_lost, silent=True)
@@ -120,7 +123,8 @@ class HostFinder:
             if not may_own and self._heir is not None and (ends or monotonic() >= patience):
                 if generation is not None and silent == generation and monotonic() >= ask_again:
                     ask_again = monotonic() + SUCCESSION_SECONDS
-                locked = self._send(self._heir, generation if silent == generation else None) or locked
+                locked = self._send(self._heir, generation if silent == generation else None, sign) or locked
+                holder = getattr(locked, "pid", None)
             if ends:
                 raise self._nobody(locked)
             sleep(pause)
@@ -168,14 +172,18 @@ class HostFinder:
             pid=None,
         )
 
-    def _send(self, heir: Heir, silent: int | None) -> ViewLocked | None:
-        """Have another process own the view, if nobody does; who does, else."""
+    def _send(self, heir: Heir, silent: int | None, sign: int | None) -> ViewLocked | None:
+        """Have another process own the view, if nobody does; who does, else.
+
+        The owner of the generation `silent` is silent, as far as it is known; if it was judged by this sign of life, as long as it gives
+        no other one.
+        """
         locked: ViewLocked | None = None
 
         def needed() -> bool:
             nonlocal locked
             if silent is not None:
-                return self._place.current() == silent
+                return self._place.current() == silent and (sign is None or self._place.sign_of_life(silent) == sign)
             try:
                 self._place.open().close()
             except ViewLocked as error:

@@ -13,9 +13,11 @@ from time import monotonic
 from typing import Final
 
 from eventresults.filelock import FileLock
-from eventresults.view.protocol import BEAT_SECONDS, SILENCE_SECONDS
+from eventresults.view.protocol import BEAT_SECONDS
 
 ELSEWHERE: Final = 0
+#: Who gives no sign for so long is stopped. Longer than by the socket: RocksDB opens a store without letting another thread beat meanwhile.
+STOPPED_SECONDS: Final = 2.5
 
 
 class Beat:
@@ -62,6 +64,15 @@ def sign_of_life(file: Path) -> int | None:
         return None
 
 
+def work_done(pid: int | None) -> int | None:
+    """The processor time that this process has had, in ticks: a busy one does something, if not beat. None where that is not to be had."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
+        return int(after_name[11]) + int(after_name[12])
+    except (OSError, IndexError, ValueError):
+        return None
+
+
 class Pulse:
     """Tells by the signs of life that are seen whether who should give them is stopped. Begins with the first look."""
 
@@ -69,8 +80,8 @@ class Pulse:
         self._seen: object = None
         self._since = monotonic()
 
-    def stopped(self, whose: object, sign: int | None) -> bool:
-        """Whether there has been no other sign than this one for `SILENCE_SECONDS`, by who should give them here."""
-        if self._seen != (whose, sign):
-            self._seen, self._since = (whose, sign), monotonic()
-        return sign not in (None, ELSEWHERE) and monotonic() - self._since >= SILENCE_SECONDS
+    def stopped(self, whose: object, sign: int | None, work: int | None = None) -> bool:
+        """Whether there has been no other sign than this one, and no more work, for `STOPPED_SECONDS`, of who should give signs here."""
+        if self._seen != (whose, sign, work):
+            self._seen, self._since = (whose, sign, work), monotonic()
+        return sign not in (None, ELSEWHERE) and monotonic() - self._since >= STOPPED_SECONDS

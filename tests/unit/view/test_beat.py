@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 
 import pytest
 
 from eventresults.filelock import FileLock
 from eventresults.view import beat as module
-from eventresults.view.beat import ELSEWHERE, Beat, Pulse, sign_of_life
+from eventresults.view.beat import ELSEWHERE, Beat, Pulse, sign_of_life, work_done
 from tests.support.views import until
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BEAT_SECONDS", 0.01)
-    monkeypatch.setattr(module, "SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr(module, "STOPPED_SECONDS", 0.2)
 
 
 def test_a_beat_is_seen_until_it_ends(tmp_path: Path) -> None:
@@ -63,6 +64,21 @@ def test_who_gives_no_sign_for_long_is_stopped() -> None:
     assert not pulse.stopped(1, 8)
     until(lambda: pulse.stopped(1, 8))
     assert not pulse.stopped(2, 8)
+
+
+def test_who_works_is_not_stopped() -> None:
+    # given
+    pulse, begun = Pulse(), monotonic()
+    before = work_done(os.getpid())
+    until(lambda: sum(range(10_000)) and work_done(os.getpid()) != before)
+
+    # when / then: no other sign of life than that
+    work = 0
+    while monotonic() - begun < 0.5:
+        work += 1
+        assert not pulse.stopped(1, 7, work)
+    until(lambda: pulse.stopped(1, 7, work))
+    assert work_done(None) is None
 
 
 @pytest.mark.parametrize("sign", [None, ELSEWHERE])
