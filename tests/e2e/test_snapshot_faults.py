@@ -102,7 +102,7 @@ def test_kill_9_leaves_a_view_that_opens_and_nothing_for_good(tmp_path: Path, ac
                 assert verify(owner, lambda path: RocksStore(path, resources=RESOURCES)) == []
                 left = sorted(path.name for path in (tmp_path / "view").iterdir())
                 assert [name for name in left if name != "checkpoints"] == [str(owner.generation), "current"]
-                assert not (tmp_path / "view" / "checkpoints").exists() or not list((tmp_path / "view" / "checkpoints").iterdir())
+                assert not list((tmp_path / "view").glob("checkpoints/*/"))  # a lock that nobody holds may be there
                 # and each snapshot is whole; what was not goes with the next one
                 kept = [path for path in (tmp_path / "kept").iterdir() if not path.name.startswith(".")]
                 assert kept
