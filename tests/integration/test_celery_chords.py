@@ -37,7 +37,9 @@ class Farm:
             **os.environ,
             "EVENTRESULTS_TEST_FOLDER": str(folder),
             "EVENTRESULTS_TEST_BACKEND": backend,
-            "EVENTRESULTS_TEST_OPTIONS": json.dumps({"claim_timeout": LEASE, "view": str(folder / "view")}),
+            "EVENTRESULTS_TEST_OPTIONS": json.dumps(
+                {"claim_timeout": LEASE, "view": str(folder / "view"), "read_timeout": DEADLINE, "connect_timeout": DEADLINE}
+            ),
         }
 
     @contextmanager

@@ -31,12 +31,13 @@ common = {
 deciding = {**common, "result_expires": st.none() | st.sampled_from([0, 0.003, 0.02]) | st.floats(0, allow_nan=False, allow_infinity=False)}
 body_ids = st.none() | st.sampled_from(["a", "b"])
 part = st.builds(group_part, st.sampled_from("abc"), group_index=st.none() | st.integers(0, 1), result=st.integers(), **deciding)
-sized = st.builds(group_sized, st.integers(0, 3), body=body_ids, structure=body_ids, **deciding)
+sized = st.builds(group_sized, st.none() | st.integers(0, 3), body=body_ids, structure=body_ids, **deciding)
+joined = st.builds(group_sized, st.none(), added=st.sampled_from("yz"), **deciding)
 claim = st.builds(group_dispatching, st.sampled_from("ab"), until=st.integers(0, 60), body_id=body_ids, **deciding)
 sending = st.builds(group_dispatched, body_id=body_ids, **deciding)
 saved = st.builds(group_saved, results=st.none() | st.lists(st.integers(), max_size=2), **deciding)
 events = st.one_of(
-    part, part, sized, claim, sending, saved, st.builds(group_forgotten, **common), st.builds(unknown, st.just(GROUP), **common)
+    part, part, sized, joined, claim, sending, saved, st.builds(group_forgotten, **common), st.builds(unknown, st.just(GROUP), **common)
 )
 logs = st.lists(st.tuples(st.sampled_from([0, 0, 1, 30]), events), max_size=25)
 
@@ -104,10 +105,24 @@ def test_within_a_run_a_part_is_never_taken_back_and_a_completion_stays_while_th
             continue
         if after.run == before.run:
             assert (before.parts or {}).items() <= (after.parts or {}).items()
-            if before.completed_by is not None and after.size == before.size:
+            if before.completed_by is not None and after.wanted == before.wanted:
                 assert after.completed_by == before.completed_by
         else:
             assert (after.run, after.parts, after.claim, after.dispatched) == (before.run + 1, None, None, None)
+
+
+@given(st.permutations([*(("part", name) for name in "abc"), ("size", 2), ("joins", "c"), ("part", "a"), ("joins", "c"), ("size", 2)]))
+def test_a_count_is_completed_by_the_fact_after_which_all_are_there_whatever_came_first(order):
+    make = {"part": group_part, "size": group_sized, "joins": lambda task_id: group_sized(None, added=task_id)}
+    complete = False
+    for (_, at, _), _, meta in walk([(0, make[kind](what)) for kind, what in order]):
+        seen = order[: at.offset // 2 + 1]
+        ended, wanted = {what for kind, what in seen if kind == "part"}, 2 + (("joins", "c") in seen)
+        before, complete = complete, ("size", 2) in seen and len(ended) >= wanted
+        assert (meta.completed_by is not None) == complete
+        if complete and not before:
+            assert meta.completed_by == at.offset
+    assert complete
 
 
 @given(logs)

@@ -73,8 +73,7 @@ class Dispatch:
             if group is None or not group.complete or group.dispatched is not None:
                 return None
             if group.body is None:
-                logger.error("the body of the chord %s is not in the log: none but its own parts can send it", self._group_id)
-                return None
+                raise ChordError(f"the body of the chord {self._group_id} is not in the log: none but its own parts can send it")
             carried = self._backend.bodies.decode(group.body)
         return maybe_signature(carried, app=self._backend.app)
 

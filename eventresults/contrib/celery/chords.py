@@ -124,7 +124,9 @@ class Chords:
             group = self.home.reader.group(group_id, freshness=at, brief=True)
             if group is not None and group.completed_by == at.offset and group.dispatched is None:
                 Dispatch(self, group_id, request).run()
-        except EventResultsError as error:
+        except Exception as error:
+            if not isinstance(error, EventResultsError):
+                logger.exception("the body of the chord %s cannot be sent from here", group_id)
             logger.warning("the chord %s is left to another worker, which sees to it within %g s: %s", group_id, self.patience, error)
 
     @property

@@ -35,6 +35,8 @@ class Rescuer:
         self._stopped = threading.Event()
         self._woken = threading.Event()
         self._repeated: list[Any] = []
+        #: Chords that could not be seen to, which is said once of each.
+        self._hopeless: set[str] = set()
         self._thread = threading.Thread(target=self._run, name="eventresults-chords", daemon=True)
 
     def start(self) -> None:
@@ -57,6 +59,7 @@ class Rescuer:
         """See to what stands open; the seconds until the next look. Raises `EventResultsError` when the view cannot be read."""
         pause = self._backend.options.claim_timeout / 2
         cursor = None
+        hopeless, self._hopeless = self._hopeless, set()
         while not self._stopped.is_set():
             page = self._backend.home.reader.opened("group", cursor=cursor, freshness="applied")
             for row in page.items:
@@ -64,22 +67,26 @@ class Rescuer:
                 held = 0.0 if claim is None else (claim["until"] - Recorder.now()).total_seconds()
                 if held > 0:
                     pause = min(pause, held)
-                elif not self._stopped.is_set():
-                    self._see_to(row.subject)
+                elif not self._stopped.is_set() and not self._see_to(row.subject, said=row.subject in hopeless):
+                    self._hopeless.add(row.subject)
             cursor = page.cursor
             if cursor is None:
                 break
         # Workers that look at the same time would claim the same chords in vain.
         return max(pause, SHORTEST_SECONDS) * random.uniform(1.0, 1.2)  # noqa: S311 - not for secrets
 
-    def _see_to(self, group_id: str) -> None:
+    def _see_to(self, group_id: str, *, said: bool) -> bool:
+        """False if this worker cannot; with `said` that was said before."""
         try:
             if Dispatch(self._backend, group_id).run():
                 logger.info("the body of the chord %s was sent in the place of another worker", group_id)
         except Closed:
             raise
         except Exception:
-            logger.exception("the chord %s cannot be seen to by this worker", group_id)
+            if not said:
+                logger.exception("the chord %s cannot be seen to by this worker", group_id)
+            return False
+        return True
 
     def _run(self) -> None:
         said = ""

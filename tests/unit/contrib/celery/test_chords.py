@@ -510,3 +510,34 @@ def test_a_group_that_was_seen_to_is_claimed_no_more(desk: Bench):
     # then
     assert desk.sent() == []
     assert desk.kinds(result.parent.id).count(CLAIMED) == 1
+
+
+def test_a_chord_whose_body_is_not_in_the_log_is_left_to_its_parts_which_is_said_once(desk: Bench, caplog):
+    # given: a body that cannot be recorded, and a part whose worker died
+    desk.backend.set_chord_size("g", 1)
+    desk.backend._dispatch_if_completed_by = lambda *_: None
+    _, [part] = begun(desk, 1)
+    part.group = "g"
+    desk.succeed(part)
+    rescuer = Rescuer(desk.backend)
+
+    # when
+    rescuer.look()
+    rescuer.look()
+
+    # then
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == ["the chord g cannot be seen to by this worker"]
+    assert desk.kinds("g") == [SIZED, PART]
+
+
+def test_a_part_that_cannot_be_followed_by_the_body_raises_nothing(desk: Bench, caplog):
+    # given
+    _, [part] = begun(desk, 1)
+    part.chord = "no signature"
+
+    # when
+    desk.succeed(part)
+
+    # then
+    assert "is left to another worker" in caplog.text
+    assert desk.sent() == []
