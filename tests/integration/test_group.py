@@ -17,6 +17,7 @@ import pytest
 import eventresults
 from eventresults.errors import ViewUnavailable
 from eventresults.tracker import Tracker
+from tests.support.events import group_sized
 from tests.support.kafka import Kafka
 from tests.support.kafka.fixtures import MakeTopic
 
@@ -94,6 +95,10 @@ def test_two_members_share_the_partitions_and_a_reader_finds_every_task(scene: S
     # given
     ids = [f"t{number}" for number in range(200)]
     scene.tell(ids)
+    with eventresults.connect(scene.url) as writer:
+        for number in range(20):
+            writer.recorder().append(group_sized(0, group_id=f"g{number:02}"))
+        assert writer.flush(DEADLINE)
     scene.member("a")
     with scene.reader() as tracker:
         assert [meta and meta.result for meta in tracker.read_many(ids).values()] == list(range(200))
@@ -110,6 +115,10 @@ def test_two_members_share_the_partitions_and_a_reader_finds_every_task(scene: S
         assert tracker.read("nobody") is None
         listed = [meta.task_id for meta in tracker.tasks(limit=500)]
         assert sorted(listed) == sorted(ids)
+        first = tracker.view.opened("group", limit=7)
+        rest = tracker.view.opened("group", cursor=first.cursor)
+        assert [row.subject for row in first.items + rest.items] == [f"g{number:02}" for number in range(20)]
+        assert tracker.view.group("g03", brief=True).completed_by is not None
         until(lambda: sorted(one["partition"] for one in tracker.view_stats()["partitions"]) == list(range(PARTITIONS)))
 
         # then: each proves what it has
