@@ -85,8 +85,6 @@ class Dispatch:
         at = self._backend.append(
             GroupDispatching(**fact, by=self._by, body_id=self._body_id, until=until, result_expires=self._backend.chord_expires)
         )
-        if at is None:
-            return None
         group = self._backend.home.reader.group(self._group_id, freshness=at)
         if group is None or not group.complete or group.dispatched is not None or (group.claim or {}).get("by") != self._by:
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uuid_utils
@@ -18,6 +19,7 @@ from eventresults.domain.events import GroupPart, GroupSized, TaskEvent
 from eventresults.domain.position import Position
 from eventresults.errors import EventResultsError
 from eventresults.recorder import Recorder
+from eventresults.recorder.recorder import Appended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,8 +73,8 @@ class Chords:
 
     def set_chord_size(self, group_id: str, chord_size: int) -> None:
         """Record how many parts this group has. Returns when the log has it; if all parts were there before, sends the body."""
-        at = self._append(GroupSized(**self.group_fact(group_id), size=chord_size, result_expires=self.chord_expires))
-        self._dispatch_if_completed_by(at, str(group_id))
+        sized = self._append(GroupSized(**self.group_fact(group_id), size=chord_size, result_expires=self.chord_expires))
+        self._dispatch_if_last(sized, str(group_id))
 
     def add_to_chord(self, chord_id: str, result: Any) -> None:
         """Record that this task joins the group: one part more. Returns when the log has it."""
@@ -94,21 +96,26 @@ class Chords:
             result=self.payloads.encode(self.encode_result(result, state)),
             result_expires=self.chord_expires,
         )
-        self._dispatch_if_completed_by(self._append(part), str(group_id), request)
+        self._dispatch_if_last(self._append(part), str(group_id), request)
 
     def group_fact(self, group_id: Any) -> dict[str, Any]:
         """What every fact of a group begins with; handed over again, it counts once."""
         return {"event_id": uuid_utils.uuid7().hex, "group_id": str(group_id), "time": Recorder.now()}
 
-    def append(self, event: TaskEvent) -> Position | None:
-        """Append it, and return its position when the log has it; None: this host's outbox has it. Raises what an append does."""
+    def append(self, event: TaskEvent) -> Position:
+        """Append it, and return its position when the log has it, outbox or not. Raises what an append does."""
+        [at] = self.home.acknowledged([self.home.recorder.append(event)], ACKNOWLEDGE_SECONDS)
+        return at
+
+    def _append(self, event: TaskEvent) -> Appended:
+        """Append it; returns when the log, or this host's outbox, has it."""
+        appended: Appended = self._ensure_retryable(self._append_once, event)
+        return appended
+
+    def _append_once(self, event: TaskEvent) -> Appended:
         appended = self.home.recorder.append(event)
         self.home.acknowledged([appended.accepted], ACKNOWLEDGE_SECONDS)
-        return appended.result() if appended.done() else None
-
-    def _append(self, event: TaskEvent) -> Position | None:
-        at: Position | None = self._ensure_retryable(self.append, event)
-        return at
+        return appended
 
     def _body(self, body: Any) -> dict[str, Any] | None:
         try:
@@ -117,10 +124,17 @@ class Chords:
             logger.warning("the body %r of a chord cannot be recorded; none but its own parts can send it: %s", body, error)
             return None
 
-    def _dispatch_if_completed_by(self, at: Position | None, group_id: str, request: Any = None) -> None:
-        if at is None:
-            return
+    def _dispatch_if_last(self, appended: Appended, group_id: str, request: Any = None) -> None:
+        """Send the body if this fact completed the count; if it waits in the outbox, once it was forwarded."""
+        if appended.done():
+            self._dispatch_if_completed_by(appended, group_id, request)
+        else:
+            later = partial(self._dispatch_if_completed_by, appended, group_id, request)
+            appended.add_done_callback(lambda _: self.home.callbacks.put(later))
+
+    def _dispatch_if_completed_by(self, appended: Appended, group_id: str, request: Any) -> None:
         try:
+            at = appended.result()
             group = self.home.reader.group(group_id, freshness=at, brief=True)
             if group is not None and group.completed_by == at.offset and group.dispatched is None:
                 Dispatch(self, group_id, request).run()

@@ -13,6 +13,7 @@ from eventresults.contrib.celery.rescue import Rescuer
 from eventresults.domain.events import GroupDispatched, GroupDispatching
 from eventresults.recorder import Recorder
 from tests.support.celerybench import Bench, bench
+from tests.support.views import until
 
 SIZED, PART, CLAIMED, SENT = "group-sized", "part", "group-dispatching", "group-dispatched"
 
@@ -53,6 +54,11 @@ def begun(desk: Bench, count: int = 3, body=None):
 def claim(desk: Bench, group_id: str, *, seconds: float, by: str = "another") -> None:
     until = Recorder.now() + timedelta(seconds=seconds)
     desk.backend.record(GroupDispatching(group_id=group_id, time=Recorder.now(), by=by, until=until))
+
+
+def end_claim(desk: Bench, group_id: str) -> None:
+    """The claim's time is over."""
+    claim(desk, group_id, seconds=-1, by=desk.group(group_id).claim["by"])
 
 
 # Without a crash
@@ -347,32 +353,44 @@ def test_a_body_that_cannot_be_sent_fails_and_is_not_tried_for_ever(desk: Bench)
 
 
 @pytest.mark.parametrize(("dies", "copies"), [(signals.before_task_publish, 1), (signals.after_task_publish, 2)], ids=["before", "after"])
-def test_who_dies_holding_a_claim_is_followed_once_it_has_ended(dies, copies):
-    with bench(**brief(0.3)) as desk:
-        # given
-        result, parts = begun(desk, 2)
-        desk.succeed(parts[0])
-        revive = killed_when(dies)
-        with pytest.raises(Killed):
-            desk.succeed(parts[1])
-        revive()
-        rescuer = Rescuer(desk.backend)
+def test_who_dies_holding_a_claim_is_followed_once_it_has_ended(desk: Bench, dies, copies):
+    # given
+    result, parts = begun(desk, 2)
+    desk.succeed(parts[0])
+    revive = killed_when(dies)
+    with pytest.raises(Killed):
+        desk.succeed(parts[1])
+    revive()
+    rescuer = Rescuer(desk.backend)
 
-        # when: the claim holds
-        pause = rescuer.look()
-        assert desk.kinds(result.parent.id)[-1] == CLAIMED
-        assert 0 < pause <= 0.3 * 1.2
+    # when: the claim holds
+    rescuer.look()
+    assert desk.kinds(result.parent.id)[-1] == CLAIMED
 
-        # when: it has ended
-        threading.Event().wait(0.35)
-        rescuer.look()
+    # when: it has ended
+    end_claim(desk, result.parent.id)
+    rescuer.look()
 
-        # then: the same body, in the name of the task whose part was the last
-        bodies = desk.sent()
-        assert [(body.id, body.args, body.parent_id) for body in bodies] == [(result.id, [[0, 2]], parts[1].id)] * copies
-        assert desk.kinds(result.parent.id)[-2:] == [CLAIMED, SENT]
-        rescuer.look()
-        assert desk.sent() == []
+    # then: the same body, in the name of the task whose part was the last
+    bodies = desk.sent()
+    assert [(body.id, body.args, body.parent_id) for body in bodies] == [(result.id, [[0, 2]], parts[1].id)] * copies
+    assert desk.kinds(result.parent.id)[-2:] == [CLAIMED, SENT]
+    rescuer.look()
+    assert desk.sent() == []
+
+
+def test_the_next_look_is_when_the_first_claim_ends_or_half_a_lease_later(desk: Bench):
+    # given
+    result, parts = begun(desk, 1)
+    rescuer = Rescuer(desk.backend)
+    assert 15 <= rescuer.look() <= 18
+
+    # when
+    claim(desk, result.parent.id, seconds=5)
+    desk.succeed(parts[0])
+
+    # then
+    assert rescuer.look() <= 6
 
 
 def test_a_claim_holds_for_as_long_as_publishing_may_be_retried():
@@ -393,11 +411,11 @@ def test_a_claim_holds_for_as_long_as_publishing_may_be_retried():
 def test_who_dies_before_claiming_is_followed_at_once(desk: Bench):
     # given: parts that were recorded by processes which were no more when these had been folded
     result, parts = begun(desk, 2)
-    dispatch = desk.backend._dispatch_if_completed_by
-    desk.backend._dispatch_if_completed_by = lambda *_: None
+    dispatch = desk.backend._dispatch_if_last
+    desk.backend._dispatch_if_last = lambda *_: None
     for request in parts:
         desk.succeed(request)
-    desk.backend._dispatch_if_completed_by = dispatch
+    desk.backend._dispatch_if_last = dispatch
     assert desk.sent() == []
 
     # when
@@ -424,9 +442,9 @@ def test_who_completed_the_count_leaves_the_body_to_who_claimed_it_before(desk: 
 def test_of_many_that_look_at_once_one_sends_the_body(desk: Bench):
     # given
     result, parts = begun(desk, 1)
-    claim(desk, result.parent.id, seconds=0.05)
+    claim(desk, result.parent.id, seconds=30)
     desk.succeed(parts[0])
-    threading.Event().wait(0.1)
+    end_claim(desk, result.parent.id)
 
     # when
     rescuers = [threading.Thread(target=Rescuer(desk.backend).look) for _ in range(6)]
@@ -442,10 +460,10 @@ def test_of_many_that_look_at_once_one_sends_the_body(desk: Bench):
 def test_a_failed_chord_that_was_left_is_told_to_have_failed(desk: Bench):
     # given
     result, parts = begun(desk, 1)
-    claim(desk, result.parent.id, seconds=0.05)
+    claim(desk, result.parent.id, seconds=30)
     desk.fail(parts[0], ValueError("broken"))
     assert desk.backend.get_state(result.id) == "PENDING"
-    threading.Event().wait(0.1)
+    end_claim(desk, result.parent.id)
 
     # when
     Rescuer(desk.backend).look()
@@ -468,12 +486,7 @@ def test_a_worker_looks_from_its_start_to_its_end():
         revive()
 
         # then
-        deadline = threading.Event()
-        for _ in range(100):
-            if bodies := desk.sent():
-                break
-            deadline.wait(0.05)
-        assert [body.args for body in bodies] == [[[0]]]
+        assert [body.args for body in until(desk.sent)] == [[[0]]]
         rescuer.stop()
         assert "eventresults-chords" not in {thread.name for thread in threading.enumerate()}
 
@@ -489,11 +502,7 @@ def test_a_task_that_succeeded_before_it_was_delivered_again_records_its_part_ag
     rescuer.repeat(parts[0])
 
     # then
-    for _ in range(200):
-        if bodies := desk.sent():
-            break
-        threading.Event().wait(0.02)
-    assert [body.args for body in bodies] == [[[5]]]
+    assert [body.args for body in until(desk.sent)] == [[[5]]]
     rescuer.stop()
 
 
@@ -515,7 +524,7 @@ def test_a_group_that_was_seen_to_is_claimed_no_more(desk: Bench):
 def test_a_chord_whose_body_is_not_in_the_log_is_left_to_its_parts_which_is_said_once(desk: Bench, caplog):
     # given: a body that cannot be recorded, and a part whose worker died
     desk.backend.set_chord_size("g", 1)
-    desk.backend._dispatch_if_completed_by = lambda *_: None
+    desk.backend._dispatch_if_last = lambda *_: None
     _, [part] = begun(desk, 1)
     part.group = "g"
     desk.succeed(part)
@@ -541,3 +550,18 @@ def test_a_part_that_cannot_be_followed_by_the_body_raises_nothing(desk: Bench, 
     # then
     assert "is left to another worker" in caplog.text
     assert desk.sent() == []
+
+
+def test_with_an_outbox_the_body_is_sent_once_the_parts_were_forwarded(tmp_path):
+    with bench(result_backend_transport_options={"outbox": str(tmp_path)}) as desk:
+        # given
+        result, parts = begun(desk, 3)
+
+        # when
+        for request in parts:
+            desk.succeed(request)
+
+        # then
+        [body] = until(desk.sent)
+        assert (body.id, body.args) == (result.id, [[0, 2, 4]])
+        until(lambda: desk.group(result.parent.id).dispatched)
