@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from concurrent.futures import Future
+from concurrent import futures
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -48,8 +48,10 @@ class Observer:
         observe = self._options.observe
         return (observe if isinstance(observe, bool) else what in observe) and (not ignored or self._options.track_ignored)
 
-    def tell(self, make: Callable[[], TaskEvent], *, waits: bool = True, durable: bool = False) -> None:
-        """Record a fact: within `observe_timeout`, or at once unless it `waits`. `durable`: return when the log has it."""
+    def tell(self, make: Callable[[], TaskEvent], *, waits: bool = True, durable: bool = False, survives: bool = False) -> None:
+        """Record a fact: within `observe_timeout`, or at once unless it `waits`. `durable`: return when the log has it; where it
+        `survives` the end of this process, wait for that too, but no longer than `observe_timeout`.
+        """
         kind = "unknown"
         try:
             event = make()
@@ -59,10 +61,12 @@ class Observer:
                 return
             future = self._recorder().append(event, timeout=self._options.observe_timeout if waits else 0.0)
             future.add_done_callback(partial(self._ended, kind))
+            if survives:
+                futures.wait([future.accepted], self._options.observe_timeout)
         except Exception as error:  # noqa: BLE001 - nobody's work may fail for what is only told of it
             self._drop(kind, error)
 
-    def _ended(self, kind: str, future: Future[Position]) -> None:
+    def _ended(self, kind: str, future: futures.Future[Position]) -> None:
         error = future.exception()
         if error is not None:
             self._drop(kind, error)

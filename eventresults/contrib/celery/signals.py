@@ -134,7 +134,10 @@ def _starting(task: Any, **_: Any) -> None:
     _began[request] = monotonic()
     stored = task.track_started and not ignored and not request.is_eager
     if not stored and backend.observer.wants("started", ignored=ignored):
-        backend.observer.tell(lambda: TaskStarted(**_about(request.id), worker=request.hostname, pid=os.getpid()))
+        backend.observer.tell(
+            lambda: TaskStarted(**_about(request.id), worker=request.hostname, pid=os.getpid()),
+            survives=_survives_its_worker(task),
+        )
 
 
 def _retrying(sender: Any, request: Any, reason: Any = None, **_: Any) -> None:
@@ -229,6 +232,11 @@ def _end(request: Any, state: str, retval: Any, runtime: float) -> TaskEvent:
         case _:
             error = encode_error(retval) if isinstance(retval, BaseException) else None
             return TaskFailed(**about, error=error, runtime=runtime, worker=request.hostname)
+
+
+def _survives_its_worker(task: Any) -> bool:
+    """Whether the task runs again when its process dies, so that the log had better know of this attempt before it does anything."""
+    return bool((task.acks_late and task.reject_on_worker_lost) or getattr(task, "retry_on_worker_lost", False))
 
 
 def _about(task_id: Any, event_id: str = "") -> dict[str, Any]:
