@@ -63,7 +63,6 @@ class EventResultsBackend(Waiting, Chords, Revoking, BaseBackend):  # type: igno
         self.decoder = CeleryDecoder(self)
         self._tracker: Tracker | None = None
         self._opening = threading.Lock()
-        self._mirrors = {}
         self._made_in = os.getpid()
         self.observer = Observer(self.options, lambda: self.home.recorder)
         signals.serve(self)

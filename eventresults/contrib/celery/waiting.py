@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from typing import TYPE_CHECKING, Any
-from weakref import ref
+from typing import Any
 
 from celery import states
 from celery.exceptions import TimeoutError as CeleryTimeout
 
-from eventresults.client.pending import Outcome, Promise, run_here
 from eventresults.client.result import AsyncResult
 from eventresults.client.waiting import arrivals
+from eventresults.contrib.celery.promises import Promises
 from eventresults.errors import ResultTimeout
 
-if TYPE_CHECKING:
-    from eventresults.client.backend import Backend
 
-_swapping = threading.Lock()
-
-
-class Waiting:
-    """The part of a Celery backend that waits. Each result waited for has a mirror: a result of ours, for the same task."""
+class Waiting(Promises):
+    """The part of a Celery backend that waits."""
 
     READY_STATES = states.READY_STATES
     supports_native_join = True
 
-    #: Mirrors by the address of the result whose promise they keep; taking one out needs no lock, for destructors do.
-    _mirrors: dict[int, AsyncResult]
     _cache: Any
     _ensure_not_eager: Callable[[], None]
     get_task_meta: Callable[..., dict[str, Any]]
-    meta_of: Callable[[str, Any], dict[str, Any]]
-
-    @property
-    def home(self) -> Backend:
-        """What our own results ask."""
-        raise NotImplementedError
 
     @property
     def is_async(self) -> bool:
@@ -61,12 +45,12 @@ class Waiting:
         if (known := self._cache.get(result.id)) is not None:
             result._maybe_set_cache(known)  # noqa: SLF001 - as Celery's own backends do
             return result.maybe_throw(callback=callback, propagate=propagate)
-        mirror = self._mirror(result)
-        guards = [self._mirror(node) for node in ancestors(result)] if propagate else []
+        mirror = self.mirror(result)
+        guards = [self.mirror(node) for node in ancestors(result)] if propagate else []
         ticks = _unwrapped(on_interval)
         for _ in self._arrivals([mirror], guards=guards, timeout=timeout, interval=interval, on_interval=ticks, on_message=on_message):
             pass
-        self._fulfil(result, mirror)
+        self.fulfil(result, mirror)
         return result.maybe_throw(callback=callback, propagate=propagate)
 
     def wait_for(
@@ -106,7 +90,7 @@ class Waiting:
         for number, node in enumerate(nodes):
             if number not in waiting:
                 yield _told(node)
-        mirrors = {id(leaf): (self._mirror(leaf), leaf, numbers) for leaf, numbers in open_leaves.values()}
+        mirrors = {id(leaf): (self.mirror(leaf), leaf, numbers) for leaf, numbers in open_leaves.values()}
         by_mirror = {id(mirror): (leaf, numbers) for mirror, leaf, numbers in mirrors.values()}
         for mirror in self._arrivals(
             [mirror for mirror, _, _ in mirrors.values()],
@@ -116,7 +100,7 @@ class Waiting:
             on_message=on_message,
         ):
             leaf, numbers = by_mirror[id(mirror)]
-            self._fulfil(leaf, mirror)
+            self.fulfil(leaf, mirror)
             for number in numbers:
                 waiting[number].discard(id(leaf))
                 if not waiting[number]:
@@ -154,89 +138,11 @@ class Waiting:
                 for result in by_id[task_id]:
                     result._maybe_set_cache(self.meta_of(task_id, meta))  # noqa: SLF001 - as Celery's own backends do
 
-    # Promises
-
-    def add_pending_result(self, result: Any, weak: bool | None = None) -> Any:
-        """Keep the promise of this result, which `then` is about to add to; `get`, which gives no `weak`, waits by itself.
-
-        The promise becomes one that is kept once, also under threads.
-        """
-        if weak is None:
-            return result
-        self._make_safe(result)
-        mirror = self._mirror(result)
-        if self._mirrors.setdefault(id(result), mirror) is mirror:
-            held = ref(result) if weak else lambda: result
-            mirror.then(partial(self._keep, held, mirror), partial(self._break, held, mirror), weak=True)
-        return result
-
-    def add_pending_results(self, results: Iterable[Any], weak: bool = False) -> list[Any]:
-        """As `add_pending_result`, of each."""
-        return [self.add_pending_result(result, weak=weak) for result in results]
-
-    def remove_pending_result(self, result: Any) -> Any:
-        """Its promise need not be kept any more. Never blocks: destructors call it."""
-        self._mirrors.pop(id(result), None)
-        return result
-
-    def on_result_fulfilled(self, result: Any) -> None:
-        """As `remove_pending_result`."""
-        self.remove_pending_result(result)
-
-    def _make_safe(self, result: Any) -> None:
-        with _swapping:
-            before = result.on_ready
-            if isinstance(before, Fulfilment):
-                return
-            promise = Fulfilment(run_here)  # by whoever learns of it, as Celery's own
-            promise.then(before)
-            result.on_ready = promise
-        if result._cache is not None:  # noqa: SLF001
-            promise(result)
-
-    def _keep(self, held: Callable[[], Any], mirror: AsyncResult, _: AsyncResult) -> None:
-        result = held()
-        if result is not None:
-            self._fulfil(result, mirror)
-            self._mirrors.pop(id(result), None)
-
-    def _break(self, held: Callable[[], Any], mirror: AsyncResult, error: BaseException) -> None:
-        """The task failed, which keeps the promise; or nobody will ever know."""
-        if mirror.is_settled:
-            self._keep(held, mirror, mirror)
-            return
-        result = held()
-        if result is not None:
-            self._mirrors.pop(id(result), None)
-            result.on_ready.throw(error, propagate=False)
-
-    def _fulfil(self, result: Any, mirror: AsyncResult) -> None:
-        if result._cache is None:  # noqa: SLF001
-            result._maybe_set_cache(self.meta_of(result.id, mirror.task_meta()))  # noqa: SLF001 - as Celery's own backends do
-
-    def _mirror(self, result: Any) -> AsyncResult:
-        return AsyncResult(result.id, backend=self.home)
-
     def _arrivals(self, mirrors: list[AsyncResult], **arguments: Any) -> Iterator[AsyncResult]:
         try:
             yield from arrivals(mirrors, **arguments)
         except ResultTimeout as error:
             raise CeleryTimeout(str(error)) from None
-
-
-class Fulfilment(Promise):
-    """The promise of a Celery result: kept once; a failure calls `on_error` where there is one, else the callback."""
-
-    __slots__ = ()
-
-    def __call__(self, *args: Any) -> None:
-        """The result is ready."""
-        known = getattr(args[0], "_cache", None) if args else None
-        error = None
-        if known and known["status"] in states.PROPAGATE_STATES:
-            value = known["result"]
-            error = value if isinstance(value, BaseException) else Exception(value)
-        self.settle(Outcome(args, error))
 
 
 def ancestors(result: Any) -> Iterator[Any]:

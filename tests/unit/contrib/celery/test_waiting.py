@@ -247,3 +247,19 @@ def wait_for(true):
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.002)
+
+
+def test_asking_to_be_told_neither_waits_for_a_view_nor_fails_without_one(tmp_path):
+    # given a view that nobody owns, and that this process may not
+    with bench(result_backend_transport_options={"view": str(tmp_path / "view"), "own": "never", "read_timeout": 0.05}) as desk:
+        began = time.monotonic()
+        told = []
+
+        # when
+        group = desk.app.GroupResult("g", [desk.app.AsyncResult(f"t{number}") for number in range(100)])
+        group.then(told.append)
+
+        # then
+        assert time.monotonic() - began < 1
+        assert told == []
+        del group
