@@ -89,7 +89,9 @@ def apply(
         fields.pop("phase")
     if isinstance(event, TaskForgotten) and not event.observed:
         return TaskMeta.sparse({**closed(fields), "task_id": event.task_id, "date_done": event.time})
-    if before.state != _SUCCESS:
+    if before.state == _SUCCESS:
+        _complete(event, fields)
+    else:
         (_inform if event.observed else _decide)(before, event, fields, log_time)
         if fields.get("state", _PENDING) not in READY_STATES:
             fields["expires_at"] = log_time + unfinished_expires if unfinished_expires else None
@@ -156,6 +158,21 @@ def _inform(before: TaskMeta, event: TaskKind, fields: Fields, _log_time: int) -
             pass
         case _:
             assert_never(event)
+
+
+def _complete(event: TaskKind, fields: Fields) -> None:
+    """Fold a fact into a life that is SUCCESS, which nothing changes any more. What was told of its way there by others than its worker
+    may come late, and fills what is missing.
+    """
+    match event:
+        case TaskSent():
+            _fill(fields, event, _LATEST)
+            _send(event, fields)
+        case TaskReceived():
+            if fields.get("received_at") is None:
+                fields["received_at"] = event.time
+        case _:
+            pass
 
 
 def _take(fields: Fields, event: TaskKind, names: tuple[str, ...]) -> None:

@@ -185,7 +185,6 @@ def test_rejected_finishes_without_making_ready():
     "later",
     [
         sent(name="other", second=9),
-        received(worker="other", second=9),
         started(second=9, attempt=9),
         updated(second=9),
         retried(second=9),
@@ -207,6 +206,25 @@ def test_success_is_sticky(later, observed):
 
     # then
     assert meta == before.evolve(last_offset=2, facts=3, log_time=LOG_EPOCH + 2, seen=meta.seen)
+
+
+@pytest.mark.parametrize("observed", [False, True])
+def test_what_was_sent_and_received_may_be_told_after_the_success(observed):
+    # given
+    before = fold(succeeded(result=1, worker="w"))
+
+    # when
+    meta = fold(
+        replace(sent(name="add", previous_id="p", root_id="r", second=1), observed=observed),
+        replace(received(worker="other", second=2), observed=observed),
+        meta=before,
+    )
+
+    # then
+    assert (meta.name, meta.previous_id, meta.root_id, meta.sent_at, meta.received_at) == ("add", "p", "r", moment(1), moment(2))
+    assert (meta.state, meta.result, meta.worker, meta.date_done, meta.expires_at) == (
+        before.state, before.result, "w", before.date_done, before.expires_at,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("first", ["FAILURE", "REJECTED"])
