@@ -65,27 +65,17 @@ def current_tracker() -> Tracker:
 
 
 class Tracker:
-    """One log, its view, and everything made of them. A context manager; thread-safe; made by `connect`.
+    """One log, its view, and everything made of them. A context manager; thread-safe; made by `connect`."""
 
-    `decoder` reads the payloads of results.
-    """
-
-    def __init__(self, settings: Settings, *, decoder: Decoder = PLAIN) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.log: Log = bootstrap.make_log(settings)
         self._appender = bootstrap.make_appender(settings, self.log)
         self._make_store = bootstrap.make_stores()
         self._place = bootstrap.make_place(settings, self._make_store)
         self._view: PointedView | GroupView = bootstrap.make_view(settings, self.log, self._appender.own, self._place)
-        self.backend = Backend(
-            self.recorder(),
-            self._view,
-            result_expires=settings.result_expires,
-            read_timeout=settings.read_timeout,
-            unfinished_expires=settings.unfinished_expires,
-            url=self.url,
-            decoder=decoder,
-        )
+        self._backends: WeakSet[Backend] = WeakSet()
+        self.backend = self.backend_for(PLAIN)
         self._executors: WeakSet[TrackedExecutor] = WeakSet()
         self._lock = threading.Lock()
         self._closed = False
@@ -94,6 +84,25 @@ class Tracker:
     def url(self) -> str:
         """The log's URL, passwords masked."""
         return self.settings.log.masked
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
+
+    def backend_for(self, decoder: Decoder) -> Backend:
+        """What results ask whose payloads are read by `decoder`. Closed with the tracker."""
+        backend = Backend(
+            self.recorder(),
+            self._view,
+            result_expires=self.settings.result_expires,
+            read_timeout=self.settings.read_timeout,
+            unfinished_expires=self.settings.unfinished_expires,
+            url=self.url,
+            decoder=decoder,
+        )
+        self._backends.add(backend)
+        return backend
 
     def __repr__(self) -> str:
         return f"<Tracker: {self.url}>"
@@ -262,7 +271,8 @@ class Tracker:
             executor.shutdown(cancel_futures=True, timeout=EXECUTOR_GRACE_SECONDS)
         current.unset_current(self)
         self._appender.close()
-        self.backend.close()
+        for backend in list(self._backends):
+            backend.close()
         self._view.close()
         self.log.close()
 

@@ -59,7 +59,7 @@ def backend_of(app: Any) -> Backend:
 def ours(backend: Any) -> Backend | None:
     """The backend itself, or the one behind a Celery result backend of ours; None for anything else."""
     tracker = getattr(backend, "tracker", None)
-    found: Any = backend if tracker is None else tracker.backend
+    found: Any = backend if tracker is None else getattr(backend, "home", tracker.backend)
     return found if hasattr(found, "reader") and hasattr(found, "recorder") else None
 
 

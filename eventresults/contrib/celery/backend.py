@@ -24,6 +24,7 @@ from eventresults.contrib.celery.observing import Observer
 from eventresults.contrib.celery.options import read
 from eventresults.contrib.celery.payloads import Payloads
 from eventresults.contrib.celery.revoking import Revoking
+from eventresults.contrib.celery.trackers import tracker_of
 from eventresults.contrib.celery.waiting import Waiting
 from eventresults.domain.events import GroupForgotten, GroupSaved, TaskEvent
 from eventresults.errors import AppendTimeout, LogUnavailable, ViewStale, ViewUnavailable
@@ -61,7 +62,7 @@ class EventResultsBackend(Waiting, Chords, Revoking, BaseBackend):  # type: igno
             serializer=app.conf.task_serializer, compression=None, accept=prepare_accept_content(app.conf.accept_content)
         )
         self.decoder = CeleryDecoder(self)
-        self._tracker: Tracker | None = None
+        self._open: tuple[Tracker, Backend] | None = None
         self._opening = threading.Lock()
         self._made_in = os.getpid()
         self.observer = Observer(self.options, lambda: self.home.recorder)
@@ -70,18 +71,22 @@ class EventResultsBackend(Waiting, Chords, Revoking, BaseBackend):  # type: igno
 
     @property
     def tracker(self) -> Tracker:
-        """The tracker behind it; made at the first use."""
-        if self._tracker is None:
-            with self._opening:
-                self._check_process()
-                if self._tracker is None:
-                    self._tracker = Tracker(self.settings, decoder=self.decoder)
-        return self._tracker
+        """The tracker behind it; made at the first use, and shared by the backends of this process that have its settings."""
+        return self._opened()[0]
 
     @property
     def home(self) -> Backend:
         """What our own results ask."""
-        return self.tracker.backend
+        return self._opened()[1]
+
+    def _opened(self) -> tuple[Tracker, Backend]:
+        if self._open is None:
+            with self._opening:
+                self._check_process()
+                if self._open is None:
+                    tracker = tracker_of(self.settings, self)
+                    self._open = (tracker, tracker.backend_for(self.decoder))
+        return self._open
 
     def as_uri(self, include_password: bool = False) -> str:
         """The URL; passwords are shown only if asked for."""
@@ -187,7 +192,7 @@ class EventResultsBackend(Waiting, Chords, Revoking, BaseBackend):  # type: igno
 
     def flush(self, timeout: float) -> bool:
         """See off what this process still has to record; False when `timeout` seconds were not enough."""
-        return self._tracker is None or self._tracker.flush(timeout)
+        return self._open is None or self._open[0].flush(timeout)
 
     def process_cleanup(self) -> None:
         """See off what was only observed, as long as it may hold up the next task; what was stored is there already."""

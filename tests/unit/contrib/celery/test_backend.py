@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import sys
@@ -272,3 +273,29 @@ def test_a_log_in_memory_is_refused_in_a_forked_child(monkeypatch):
 
     with pytest.raises(ImproperlyConfigured, match="--pool threads"):
         backend.store_result("t", 1, states.SUCCESS)
+
+
+def test_the_apps_of_a_process_share_one_tracker_if_they_have_the_same_settings():
+    one, other, different = (
+        Celery(name, backend=f"eventresults+memory://{uuid4().hex if name == 'c' else 'shared'}", set_as_current=False) for name in "abc"
+    )
+    try:
+        assert one.backend.tracker is other.backend.tracker
+        assert one.backend.home is not other.backend.home
+        assert different.backend.tracker is not one.backend.tracker
+    finally:
+        for app in (one, different):
+            app.backend.tracker.close()
+    assert Celery("d", backend="eventresults+memory://shared", set_as_current=False).backend.tracker is not one.backend.tracker
+
+
+def test_what_an_app_of_its_own_memory_opened_is_closed_with_it():
+    app = Celery("gone", backend="eventresults+memory://", set_as_current=False)
+    app.backend.store_result("t", 1, states.SUCCESS)
+    tracker = app.backend.tracker
+
+    app.close()
+    del app
+    gc.collect()
+
+    assert tracker.closed
