@@ -199,10 +199,13 @@ class RemoteView:
         self.asking.release()
 
     def _take(self, said: protocol.Reply) -> None:
-        if isinstance(said, protocol.Rows | protocol.Facts | protocol.Page | protocol.Said | protocol.Failed):
+        if isinstance(said, Changes | protocol.Beat | Watching | protocol.Lagged | protocol.Moved | protocol.Leaving | Hello):
+            self.asking.wake()  # whoever hears of it may wait for what one of them holds
+            self._hear(said)
+        else:
             self.asking.answered(said)
-            return
-        self.asking.wake()  # whoever listens may wait for what one of them holds
+
+    def _hear(self, said: Changes | protocol.Beat | Watching | protocol.Lagged | protocol.Moved | protocol.Leaving | Hello) -> None:
         match said:
             case Changes():
                 self._tell(said)
