@@ -324,6 +324,33 @@ def test_the_end_is_asked_of_who_leads_a_partition_now(make_log: MakeLog, three_
         assert log.ends([0], 8.0) == {0: 0}
 
 
+def test_a_topic_created_again_after_an_election_is_written_and_read_on(make_log: MakeLog, three_brokers: KafkaCluster) -> None:
+    # Found by round kafka:66172: the new topic counts its leaders from 0 again, and librdkafka believes no count lower than it has seen.
+    topic = _new_topic(three_brokers)
+    log = make_log(three_brokers.bootstrap, topic, append_timeout=5.0)
+    with writing(log) as writer:
+        # given
+        first = writer.append(b"key", b"old").result(DEADLINE)
+        assert log.read(first, DEADLINE)
+        three_brokers.wait_until_in_sync(topic)
+        leader = three_brokers.leader(topic)
+        three_brokers.kill(leader)
+        try:
+            _eventually(lambda: writer.append(b"key", b"old").result(DEADLINE))
+            assert _eventually(lambda: log.read(first, DEADLINE))
+        finally:
+            three_brokers.start_broker(leader)
+        leader = three_brokers.leader(topic)
+        # when
+        while three_brokers.leader(topic) == leader:
+            three_brokers.delete_topic(topic)
+            three_brokers.create_topic(topic, 1, {"message.timestamp.type": "LogAppendTime"})
+        # then
+        position = _eventually(lambda: writer.append(b"key", b"new").result(DEADLINE))
+        found = _eventually(lambda: log.read(position, DEADLINE))
+        assert (position.offset, found.value) == (0, b"new")
+
+
 def test_a_silent_broker_fills_the_buffer_and_appends_time_out(make_log: MakeLog, three_brokers: KafkaCluster) -> None:
     topic = _new_topic(three_brokers, replication=1)
     log = make_log(three_brokers.bootstrap, topic, append_timeout=2.0, max_in_flight=10)

@@ -27,10 +27,11 @@ logger = logging.getLogger(__name__)
 _EARLIEST, _LATEST = -2, -1
 _PROPAGATION = 1.0
 _PATIENCE = 0.5
+_READ_PATIENCE = 1.5
 
 
 class ConfluentAsker:
-    """One consumer for offsets and single records, one admin client for the topic itself."""
+    """A consumer for offsets, another for single records, an admin client for the topic itself."""
 
     def __init__(self, settings: BrokerSettings, timeout: float) -> None:
         self._settings = settings
@@ -38,6 +39,7 @@ class ConfluentAsker:
         self._config = connection_config(settings) | {"error_cb": self._noticed}
         self._admin = AdminClient(self._config, logger=logger)
         self._consumer = Consumer(probe_config(settings), logger=logger)
+        self._probe: Any = None
         try:
             self._reach(timeout)
         except BaseException:
@@ -86,20 +88,32 @@ class ConfluentAsker:
     def read(self, position: Position, timeout: float) -> Record | None:
         """See `Asker.read`."""
         deadline = time.monotonic() + timeout
-        self._consumer.assign([TopicPartition(self._settings.topic, position.partition, position.offset)])
-        try:
-            while time.monotonic() < deadline:
-                message: Any = self._consumer.poll(min(0.1, max(0.0, deadline - time.monotonic())))
-                if message is None:
-                    continue
-                if message.error() is None:
-                    return Record(message.offset(), message.timestamp()[1], message.key(), message.value())
-                if message.error().code() == END or message.error().code() in OUTSIDE:
-                    return None
+        patience = _READ_PATIENCE
+        while (left := deadline - time.monotonic()) > 0:
+            message = self._first(position, min(left, patience))
+            if message is None:
+                # A topic that was created again begins with a lower leader epoch, and the library believes none that is lower than what it
+                # has seen: it asks the leader of before for ever.
+                probe, self._probe = self._probe, None
+                probe.close()
+                patience *= 2
+            elif message.error() is None:
+                return Record(message.offset(), message.timestamp()[1], message.key(), message.value())
+            elif message.error().code() == END or message.error().code() in OUTSIDE:
+                return None
+            else:
                 raise meaning(self._settings, message.error(), timeout)
-        finally:
-            self._consumer.unassign()
         raise unreachable(self._settings, timeout)
+
+    def _first(self, position: Position, timeout: float) -> Any:
+        """What the library has to say of this position; None when it says nothing in time."""
+        if self._probe is None:
+            self._probe = Consumer(probe_config(self._settings), logger=logger)
+        self._probe.assign([TopicPartition(self._settings.topic, position.partition, position.offset)])
+        try:
+            return self._probe.poll(timeout)
+        finally:
+            self._probe.unassign()
 
     def holdings(self, group_id: str, timeout: float) -> list[Holding]:
         """See `Asker.holdings`."""
@@ -109,11 +123,13 @@ class ConfluentAsker:
 
     def leave_to_parent(self) -> None:
         """See `Asker.leave_to_parent`."""
-        leave_to_parent(self._admin, self._consumer)
+        leave_to_parent(self._admin, self._consumer, self._probe)
 
     def close(self) -> None:
         """See `Asker.close`."""
         self._consumer.close()
+        if self._probe is not None:
+            self._probe.close()
 
     def _topic(self, timeout: float) -> Any:
         name = self._settings.topic

@@ -4,28 +4,45 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
 from eventresults.domain.position import Position
-from eventresults.errors import AppendTimeout
+from eventresults.errors import AppendTimeout, EventResultsError
 from eventresults.log.appends import Append, settle
 from eventresults.log.brokerclients import BrokerWriter
+from eventresults.log.brokerlog import BrokerLog
 from eventresults.log.brokers import append_failure
 from eventresults.log.confluent.config import producer_config
 
 logger = logging.getLogger(__name__)
 
 
+#: How long the brokers have to say which topic it is, when facts were not acknowledged.
+_IDENTITY_SECONDS = 1.0
+_RETIRED_SECONDS = 1.0
+
+
 class ConfluentWriter(BrokerWriter):
-    """Appends through one idempotent producer, which chooses the partition itself; a thread takes its acknowledgements."""
+    """Appends through one idempotent producer, which chooses the partition itself; a thread takes its acknowledgements.
+
+    A topic that was created again gets another one, once facts were not acknowledged in time: it begins with a lower leader epoch, and the
+    library believes none that is lower than what it has seen, so that it would send to the leader of before for ever.
+    """
+
+    def __init__(self, log: BrokerLog) -> None:
+        super().__init__(log)
+        self._done: deque[Append] = deque()
+        self._overdue = False
+        self._stopping = threading.Event()
 
     def _make(self) -> Any:
+        self._topic_id = self._log.topic_id(self._settings.connect_timeout)
         producer = Producer(producer_config(self._settings, self._log.max_batch_bytes), logger=logger)
-        self._left: list[Append] = []
-        self._stopping = threading.Event()
         self._thread = threading.Thread(
             target=self._take_acknowledgements, args=(producer,), name="eventresults-confluent-acknowledgements", daemon=True
         )
@@ -53,10 +70,35 @@ class ConfluentWriter(BrokerWriter):
     def _take_acknowledgements(self, producer: Any) -> None:
         while not self._stopping.is_set():
             producer.poll(0.1)
-            left, self._left = self._left, []
-            if left:
-                self._in_flight.leave(left)
+            self._make_room()
+            if self._overdue:
+                self._overdue = False
+                if self._is_another_topic():
+                    self._retire(producer)
+                    return
         producer.flush(0)
+
+    def _retire(self, producer: Any) -> None:
+        """The next append makes another one; what this one still holds has failed."""
+        with self._opening:
+            if self._producer is producer:
+                self._producer = None
+        until = monotonic() + _RETIRED_SECONDS  # an append may be about to hand its fact over to this one
+        while len(producer) or monotonic() < until:
+            producer.purge()
+            producer.poll(0.1)
+            self._make_room()
+
+    def _make_room(self) -> None:
+        left = [self._done.popleft() for _ in range(len(self._done))]
+        if left:
+            self._in_flight.leave(left)
+
+    def _is_another_topic(self) -> bool:
+        try:
+            return self._log.topic_id(_IDENTITY_SECONDS) != self._topic_id
+        except EventResultsError:  # an outage: the next that is overdue asks again
+            return False
 
     def _delivered(self, future: Append, error: Any, message: Any) -> None:
         offset = message.offset()
@@ -68,5 +110,6 @@ class ConfluentWriter(BrokerWriter):
             settle(future, Position(message.partition(), offset))
         else:
             size = len(message.value() or b"")
+            self._overdue = True
             settle(future, append_failure(self._settings, error.code(), error.str(), future.key, size))
-        self._left.append(future)
+        self._done.append(future)
