@@ -14,6 +14,7 @@ from eventresults.errors import NotOwner, ViewCorrupt, ViewError
 from eventresults.service.afresh import verify_checkpoint
 from eventresults.service.member import Member
 from eventresults.service.owner import Owner
+from eventresults.service.places import FolderPlace
 from eventresults.service.snapshots import checkpoint_view, checkpoints_in
 from eventresults.view.folders import explained
 
@@ -60,7 +61,7 @@ def _verify(owner: Owner | Member) -> dict[str, Any]:
         raise ViewError("This view is being verified for another process already: ask again in a while.", reason="busy")
     try:
         with owner.place.scratch() as folder:
-            checkpoint_view(owner, folder)
+            _checkpoint_healing(owner, folder)
             partitions = list(checkpoints_in(folder))
             found = verify_checkpoint(owner.log, folder, owner.place.open_checkpoint, lifetimes=owner.lifetimes)
     except ViewCorrupt as error:
@@ -80,11 +81,27 @@ def _checkpoint(owner: Owner | Member, into: Path) -> str:
     with explained(into):
         folder.mkdir(mode=0o700)
     try:
-        checkpoint_view(owner, folder)
+        _checkpoint_healing(owner, folder)
     except ViewCorrupt as error:
         owner.view.doubt(error)
         raise
     return str(folder)
+
+
+def _checkpoint_healing(owner: Owner | Member, folder: Path) -> None:
+    """`checkpoint_view`; files that are gone, which a store that has them open does without for long, are damage."""
+    try:
+        checkpoint_view(owner, folder)
+    except ViewError as error:
+        shards = Path(owner.place.name) / str(owner.generation)
+        lost = [p for p in owner.view.partitions if not (shards / str(p) / "CURRENT").exists()]
+        if not isinstance(owner.place, FolderPlace) or not lost:
+            raise
+        raise ViewCorrupt(
+            f"Files of the view at {shards} were removed (partitions {lost}): it is built anew; ask again.",
+            path=str(shards),
+            reason="removed",
+        ) from error
 
 
 def _stats(owner: Owner | Member, timeout: float, doorway: Doorway | None) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import pytest
 import eventresults
 from eventresults import Tracker
 from eventresults.cli.entry import run
-from eventresults.errors import ViewCorrupt
+from eventresults.errors import ViewCorrupt, ViewError
 from tests.support.views import tell_life, until
 
 DEADLINE = 30.0
@@ -115,6 +115,25 @@ def test_damage_that_its_owner_does_not_see_is_healed_once_a_checkpoint_shows_it
 
         # when
         with pytest.raises(ViewCorrupt):
+            tracker.verify()
+
+        # then
+        until(lambda: generation(tracker) == 2, timeout=DEADLINE)
+        owner.reads(3)
+        assert tracker.verify() == []
+
+
+@pytest.mark.slow
+def test_files_that_were_removed_under_their_owner_are_noticed_once_a_checkpoint_wants_them(url: str) -> None:
+    # Found by round kafka:495185: `current` was there, and what the store had open it could read on.
+    with another(url) as owner, eventresults.connect(url) as tracker:
+        # given
+        assert tracker.verify() == []
+        for file in Path(tracker.view_stats()["path"]).glob("1/0/*"):
+            file.unlink()
+
+        # when
+        with pytest.raises(ViewError):
             tracker.verify()
 
         # then
