@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 #: How long a worker that is ready waits for the requests that are open, before it takes up tasks.
-MERGE_SECONDS: Final = 10.0
+MERGE_SECONDS: Final = 30.0
 #: How long the main loop may wait for the view; and for how long it is not asked after that was in vain.
 LOOK_SECONDS: Final = 0.05
 BLIND_SECONDS: Final = 1.0
@@ -68,10 +68,15 @@ class Revokes:
     def start(self, consumer: Any) -> None:
         """Merge what stands open, and follow. Waits for a while; what could not be had by then is fetched by a thread."""
         self._hub = getattr(consumer, "hub", None)
-        try:
-            self._follow(MERGE_SECONDS)
-        except EventResultsError as error:
-            logger.warning("requests to revoke that stand open are not known yet, tasks start meanwhile: %s", error)
+        deadline = monotonic() + MERGE_SECONDS
+        while not self.merged:
+            try:
+                self._follow(max(deadline - monotonic(), 0.0))
+            except EventResultsError as error:
+                if monotonic() > deadline:
+                    logger.warning("requests to revoke that stand open are not known yet, tasks start meanwhile: %s", error)
+                    break
+                self._stopping.wait(RETRY_SECONDS)
         threading.Thread(target=self._run, name="eventresults-celery-revokes", daemon=True).start()
 
     def stop(self) -> None:
@@ -94,7 +99,10 @@ class Revokes:
         if fresh:
             self._asked_at = now
         self._seen = (task_id, meta, now)
-        return states.PENDING if meta is None else str(meta.state)
+        if meta is None:
+            return states.PENDING
+        # A start that was only observed does not show in the state; but who runs a task tells itself how that ends.
+        return states.STARTED if meta.running and meta.state == states.PENDING else str(meta.state)
 
     def seen(self, task_id: str) -> tuple[bool, TaskMeta | None]:
         """Whether this task was looked at just now, and what was seen."""

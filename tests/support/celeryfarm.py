@@ -1,0 +1,86 @@
+"""A real worker, prefork, with a broker made of files."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support.views import until
+
+DEADLINE = 40.0
+
+
+class Farm:
+    """The workers of one app, and its client: the module `tasks` in this process."""
+
+    def __init__(self, folder: Path, module: str, backend: str, **options: Any) -> None:
+        self.folder = folder
+        self.module = module
+        for name in ("queue", "control"):
+            (folder / name).mkdir(exist_ok=True)
+        self.settings = {
+            "EVENTRESULTS_TEST_FOLDER": str(folder),
+            "EVENTRESULTS_TEST_BACKEND": backend,
+            "EVENTRESULTS_TEST_OPTIONS": json.dumps({"view": str(folder / "view"), **options}),
+        }
+
+    @contextmanager
+    def client(self) -> Iterator[Any]:
+        """The module, as it reads this farm's settings."""
+        before = dict(os.environ)
+        os.environ.update(self.settings)
+        sys.modules.pop(self.module, None)
+        tasks = importlib.import_module(self.module)
+        try:
+            yield tasks
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+            tasks.app.backend.tracker.close()
+            tasks.app.close()
+            del sys.modules[self.module]
+
+    @contextmanager
+    def worker(self, name: str = "one") -> Iterator[subprocess.Popen[bytes]]:
+        """A worker that is ready; it ends as it is told to."""
+        log = self.folder / f"{name}.log"
+        options = ["-P", "prefork", "-c", "2", "-l", "INFO", "-n", f"{name}@farm", "--without-mingle", "--without-gossip"]
+        with log.open("ab") as file:
+            process = subprocess.Popen(
+                self.celery("worker", *options), env={**os.environ, **self.settings}, stdout=file, stderr=file, start_new_session=True
+            )
+        try:
+            until(lambda: "ready." in log.read_text() or process.poll() is not None, timeout=DEADLINE)
+            assert process.poll() is None, log.read_text()
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def celery(self, *arguments: str) -> list[str]:
+        """A command line of Celery's."""
+        return [sys.executable, "-m", "celery", "-A", self.module, *arguments]
+
+    def run(self, *arguments: str) -> str:
+        """What such a command prints."""
+        done = subprocess.run(
+            self.celery(*arguments), env={**os.environ, **self.settings}, capture_output=True, text=True, timeout=DEADLINE, check=True
+        )
+        return done.stdout
+
+    def lose_commands(self) -> None:
+        """The broker forgets who would have been told by it, and what."""
+        for path in (*(self.folder / "control").iterdir(), *(self.folder / "queue").glob("*pidbox*")):
+            path.unlink()

@@ -1,0 +1,83 @@
+"""Tasks for a real worker whose whole lives are told: where its broker and log are is said by the environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from celery.contrib.abortable import AbortableTask
+from celery.exceptions import Ignore, Reject
+
+FOLDER = Path(os.environ.get("EVENTRESULTS_TEST_FOLDER", "."))
+
+app = Celery("life", broker="filesystem://", backend=os.environ.get("EVENTRESULTS_TEST_BACKEND"))
+app.conf.update(
+    broker_transport_options={
+        "data_folder_in": str(FOLDER / "queue"),
+        "data_folder_out": str(FOLDER / "queue"),
+        "control_folder": str(FOLDER / "control"),
+    },
+    result_backend_transport_options=json.loads(os.environ.get("EVENTRESULTS_TEST_OPTIONS", "{}")),
+    worker_hijack_root_logger=False,
+    worker_deduplicate_successful_tasks=True,
+    broker_connection_retry_on_startup=True,
+)
+
+
+@app.task
+def add(x: int, y: int) -> int:
+    return x + y
+
+
+@app.task(bind=True)
+def again(self: Any) -> str:
+    if not self.request.retries:
+        raise self.retry(countdown=0.1)
+    return "done"
+
+
+@app.task(bind=True)
+def halfway(self: Any) -> None:
+    self.update_state(state="HALFWAY", meta={"done": 1})
+    raise Ignore
+
+
+@app.task(acks_late=True)
+def reject() -> None:
+    raise Reject("no", requeue=False)
+
+
+@app.task(bind=True)
+def replace(self: Any) -> Any:
+    return self.replace(add.s(3, 4))
+
+
+@app.task(acks_late=True, reject_on_worker_lost=True)
+def dies_once() -> str:
+    """Be killed at the first attempt."""
+    try:
+        (FOLDER / "die").unlink()
+    except FileNotFoundError:
+        return "lives"
+    os.kill(os.getpid(), signal.SIGKILL)
+    return "is dead"
+
+
+@app.task(bind=True, base=AbortableTask)
+def until_told(self: Any) -> str:
+    """Run until it is aborted, or killed."""
+    while not self.is_aborted():
+        signal.sigtimedwait([], 0.05)
+    return "aborted"
+
+
+@app.task(acks_late=True)
+def counted() -> int:
+    """How often this was done."""
+    with (FOLDER / "counted").open("a") as file:
+        file.write("x")
+    return len((FOLDER / "counted").read_text())
