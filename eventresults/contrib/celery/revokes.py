@@ -100,7 +100,7 @@ class Revokes:
             self._asked_at = now
         self._seen = (task_id, meta, now)
         if meta is None:
-            return states.PENDING
+            return str(states.PENDING)
         # A start that was only observed does not show in the state; but who runs a task tells itself how that ends.
         return states.STARTED if meta.running and meta.state == states.PENDING else str(meta.state)
 
