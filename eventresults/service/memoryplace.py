@@ -64,8 +64,8 @@ class MemoryPlace:
             yield Path(path)
 
     def open_checkpoint(self, path: Path) -> Store:
-        """A store in memory of what is there."""
-        return MemoryStore(path)
+        """A store in memory of what is there; an empty one of nothing."""
+        return MemoryStore(path if path.exists() else None)
 
     def current(self) -> int | None:
         """The generation published last."""
