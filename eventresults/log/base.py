@@ -44,6 +44,9 @@ class LogInfo(NamedTuple):
 class EventWriter(Protocol):
     """Appends records. Safe to call from many threads; records of one key keep their order."""
 
+    def open(self) -> None:
+        """Reach the log now, as the first append else would; raises what that would. Idempotent."""
+
     def append(self, key: bytes, value: bytes, timeout: float | None = None) -> Append:
         """Hand one record over, and return a future of its position.
 

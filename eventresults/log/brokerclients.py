@@ -39,6 +39,11 @@ class BrokerWriter(ABC):
         self._placing = Placing(log, timeout=log.settings.append_timeout, placed=lambda future: self._in_flight.leave([future]))
         tell_of_forks(self)
 
+    def open(self) -> None:
+        """See `EventWriter.open`."""
+        if self._producer is None:
+            self._opened()
+
     def append(self, key: bytes, value: bytes, timeout: float | None = None) -> Append:
         """See `EventWriter.append`."""
         producer = self._producer or self._opened()

@@ -118,6 +118,9 @@ class MemoryWriter:
         self._max_value_bytes = max_value_bytes
         self._closed = False
 
+    def open(self) -> None:
+        """See `EventWriter.open`."""
+
     def append(self, key: bytes, value: bytes, timeout: float | None = None) -> Append:  # noqa: ARG002 - there is always room
         """See `EventWriter.append`."""
         if self._closed:

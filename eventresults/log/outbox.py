@@ -121,6 +121,12 @@ class OutboxWriter:
         """Per partition, the highest offset that a fact of this writer was given."""
         return dict(self._reached)
 
+    def open(self) -> None:
+        """See `EventWriter.open`; here, that is the file."""
+        with self._changed:
+            if self._box is None and not self._closed:
+                self._open()
+
     def append(self, key: bytes, value: bytes, timeout: float | None = None) -> Forwarded:
         """Write one fact into the file, and return the future of its position. `timeout`: as `EventWriter.append`.
 

@@ -49,6 +49,11 @@ class SqliteWriter:
         self._closed = False
         tell_of_forks(self)
 
+    def open(self) -> None:
+        """See `EventWriter.open`."""
+        if self._thread is None:
+            self._start()
+
     def append(self, key: bytes, value: bytes, timeout: float | None = None) -> Append:
         """See `EventWriter.append`."""
         check_size(key, value, self._max_value_bytes)

@@ -88,6 +88,10 @@ class Appender:
         own.add(subject, future)
         return future
 
+    def open_soon(self) -> None:
+        """Have the log opened meanwhile, so that the first fact need not wait for that. Raises `Closed`."""
+        (self._opening or self._open()).begin()
+
     def flush(self, timeout: float) -> bool:
         """Wait until every fact is acknowledged or has failed; False when `timeout` seconds were not enough."""
         opening, writer = self._opening, self._writer

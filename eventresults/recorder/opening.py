@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 
@@ -45,6 +46,12 @@ class Opening:
             self._open = self._thread is None
         return future
 
+    def begin(self) -> None:
+        """Have the log opened by now, without waiting; what keeps it from that is told to who appends."""
+        with self._changed:
+            if not self._open and self._thread is None:
+                self._start(self._reach)
+
     def wait(self, timeout: float) -> bool:
         """Wait until nothing waits here; False when `timeout` seconds were not enough."""
         with self._changed:
@@ -58,11 +65,24 @@ class Opening:
                 future = Append()
                 self._waiting.append((future, key, value))
                 if self._thread is None:
-                    # A daemon: the process may end before a log that is away answers.
-                    self._thread = threading.Thread(target=self._run, name="eventresults-opening", daemon=True)
-                    self._thread.start()
+                    self._start(self._run)
                 return future
         return self._writer.append(key, value, timeout=timeout)
+
+    def _start(self, target: Callable[[], None]) -> None:
+        # A daemon: the process may end before a log that is away answers.
+        self._thread = threading.Thread(target=target, name="eventresults-opening", daemon=True)
+        self._thread.start()
+
+    def _reach(self) -> None:
+        try:
+            self._writer.open()
+        except EventResultsError:
+            with self._changed:
+                if not self._waiting:
+                    self._end()
+                    return
+        self._run()
 
     def _run(self) -> None:
         while True:

@@ -227,6 +227,10 @@ class Recorder:
             fields["result_expires"] = self._expires(fields["result_expires"])
         return self._record(event.kind, subject, fields, envelope, subject_field=subject_field, timeout=timeout)
 
+    def open_soon(self) -> None:
+        """Have the log opened meanwhile, so that the first fact need not wait for that. Raises `Closed`."""
+        self._appender.open_soon()
+
     def flush(self, timeout: float = 10.0) -> bool:
         """Wait until every fact of this process is acknowledged or has failed; False when `timeout` seconds were not enough."""
         return self._appender.flush(timeout)

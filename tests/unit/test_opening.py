@@ -35,6 +35,11 @@ class DoorWriter:
         self.log = log
         self.writer = writer
 
+    def open(self):
+        self.log.door.wait(5)
+        if self.log.trouble is not None:
+            raise self.log.trouble
+
     def append(self, key, value, timeout=None):
         self.log.door.wait(5)
         if self.log.trouble is not None:
@@ -139,3 +144,32 @@ def test_a_full_buffer_is_waited_for_as_long_as_the_fact_allows(tmp_path):
     writer._in_flight.leave([held])
     assert isinstance(recorder.append(received("second"), timeout=0), Append)
     recorder._appender.close()
+
+
+def test_a_log_that_is_opened_beforehand_takes_facts_meanwhile_and_then_at_once(recorder, log):
+    # given
+    recorder.open_soon()
+
+    # when
+    early = recorder.append(received(), timeout=0)
+    assert not early.done()
+    log.door.set()
+
+    # then
+    assert early.result(5) == Position(0, 0)
+    assert recorder.flush(5)
+    assert recorder.append(received(), timeout=0).done()
+
+
+def test_a_log_that_cannot_be_opened_beforehand_is_tried_again_by_the_first_fact(recorder, log):
+    # given
+    log.trouble = LogUnavailable("away", url="memory://", reason="away")
+    log.door.set()
+    recorder.open_soon()
+    assert recorder.flush(5)
+
+    # when
+    log.trouble = None
+
+    # then
+    assert recorder.append(received()).result(5) == Position(0, 0)

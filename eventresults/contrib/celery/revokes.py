@@ -102,7 +102,7 @@ class Revokes:
         if meta is None:
             return str(states.PENDING)
         # A start that was only observed does not show in the state; but who runs a task tells itself how that ends.
-        return states.STARTED if meta.running and meta.state == states.PENDING else str(meta.state)
+        return str(states.STARTED if meta.running and meta.state == states.PENDING else meta.state)
 
     def seen(self, task_id: str) -> tuple[bool, TaskMeta | None]:
         """Whether this task was looked at just now, and what was seen."""

@@ -184,6 +184,13 @@ def _ended(task: Any, retval: Any = None, state: str | None = None, **_: Any) ->
         backend.observer.tell(partial(_end, request, state, retval, runtime))
 
 
+def _beginning(**_: Any) -> None:
+    """A worker, or a process of its pool, begins: what is told of the first task is not to come late for that."""
+    for backend in list(_backends):
+        if backend.observer.wants("started"):
+            backend.home.recorder.open_soon()
+
+
 def _leaving(**_: Any) -> None:
     """A process of the pool ends, without running what Python would at its end."""
     for backend in list(_backends):
@@ -197,6 +204,8 @@ _RECEIVERS: Final = (
     (signals.task_retry, _retrying),
     (signals.task_revoked, _revoking),
     (signals.task_postrun, _ended),
+    (signals.worker_ready, _beginning),
+    (signals.worker_process_init, _beginning),
     (signals.worker_process_shutdown, _leaving),
 )
 
