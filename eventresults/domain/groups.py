@@ -53,6 +53,9 @@ def apply_group(meta: GroupMeta | None, event: GroupKind, at: Position, log_time
     if event.observed or isinstance(event, UnknownEvent):
         return GroupMeta.sparse(fields)
     if isinstance(event, GroupForgotten):
+        if before.pending:  # who forgets the saved results does not mean the body that still waits for the parts
+            fields.pop("results", None)
+            return GroupMeta.sparse(fields)
         return GroupMeta.sparse({**closed(fields), "group_id": event.group_id})
     _decide(before, event, fields, at.offset, log_time)
     return GroupMeta.sparse(fields)

@@ -172,6 +172,11 @@ class GroupMeta(Sparse):
     seen: bytes = b""
 
     @property
+    def pending(self) -> bool:
+        """Whether a body is still to be sent."""
+        return self.dispatched is None and (self.body is not None or self.size is not None)
+
+    @property
     def exists(self) -> bool:
         """Whether the group is known and not forgotten."""
         return self.phase == "alive"

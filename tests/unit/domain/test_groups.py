@@ -204,24 +204,36 @@ def test_an_offset_of_a_group_folds_once():
 # Lives
 
 
+def test_forgetting_the_saved_results_leaves_the_body_that_waits_for_its_parts():
+    # given
+    before = fold_group(group_saved(results=["r"]), group_sized(2, body="b"), group_part())
+
+    # when
+    meta = fold_group(group_forgotten(), meta=before)
+
+    # then
+    assert (meta.exists, meta.results, meta.body, meta.size, meta.parts) == (True, None, "b", 2, before.parts)
+    assert not fold_group(group_dispatched(), group_forgotten(), meta=meta).exists
+
+
 def test_a_forgotten_group_leaves_a_tombstone():
-    before = fold_group(group_saved(result_expires=60), group_sized(1, body="secret"))
+    before = fold_group(group_saved(result_expires=60), group_sized(1, body="secret"), group_dispatched())
 
     stone = fold_group(group_forgotten(), meta=before)
 
     assert (stone.exists, stone.results, stone.body, stone.size, stone.expires_at) == (False, None, None, None, before.expires_at)
-    assert (stone.group_id, stone.facts, stone.last_offset) == (GROUP, 3, 2)
+    assert (stone.group_id, stone.facts, stone.last_offset) == (GROUP, 4, 3)
 
 
 @pytest.mark.parametrize("kind", DECIDING, **NAMED)
 def test_a_new_fact_after_a_group_was_forgotten_starts_a_new_life(kind):
     first = group_saved()
-    stone = fold_group(first, group_sized(1), group_dispatched(), group_sized(1), group_forgotten())
+    stone = fold_group(first, group_sized(1), group_dispatched(), group_forgotten())
     event = kind()
 
     meta = fold_group(event, meta=stone)
 
-    assert meta == fold_group(event, offset=5).evolve(seen=meta.seen)
+    assert meta == fold_group(event, offset=4).evolve(seen=meta.seen)
     assert dropped(first, meta) == "duplicate"
 
 
