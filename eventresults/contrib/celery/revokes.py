@@ -37,6 +37,9 @@ RETRY_SECONDS: Final = 1.0
 AGAIN_SECONDS: Final = 600.0
 #: For so long one question to the log serves a whole command that revokes many.
 FRESH_SECONDS: Final = 0.1
+#: For so long what was heard of a task with the request needs not be asked for when the broker tells of it, too; of so many tasks.
+HEARD_SECONDS: Final = 0.5
+HEARD: Final = 50_000
 #: Ids that are remembered as requested.
 REMEMBERED: Final = 500_000
 
@@ -57,6 +60,8 @@ class Revokes:
         self._blind_until = 0.0
         self._asked_at = -FRESH_SECONDS
         self._seen: tuple[str, TaskMeta | None, float] = ("", None, 0.0)
+        #: What was known of a task when the request was folded, and when we heard of that.
+        self._known: dict[str, tuple[TaskMeta, float]] = {}
         #: All that stood open at the start is merged.
         self.merged = False
 
@@ -92,12 +97,19 @@ class Revokes:
             worker_state.merge_revoked([task_id])
 
     def state_of(self, task_id: str) -> str:
-        """The state of a task that is being revoked. Many are in a row: the log is asked for its end once for them."""
-        fresh = monotonic() - self._asked_at > FRESH_SECONDS
-        meta = self._home().reader.get(task_id, freshness="default" if fresh else "applied", timeout=1.0)
+        """The state of a task that is being revoked. Many are in a row: nothing is asked that was told with the request, and the log
+        is asked for its end once for all.
+        """
         now = monotonic()
-        if fresh:
-            self._asked_at = now
+        heard, at = self._known.pop(task_id, (None, 0.0))
+        if heard is not None and now - at < HEARD_SECONDS:
+            meta = heard if heard.exists else None
+        else:
+            fresh = now - self._asked_at > FRESH_SECONDS
+            meta = self._home().reader.get(task_id, freshness="default" if fresh else "applied", timeout=1.0)
+            now = monotonic()
+            if fresh:
+                self._asked_at = now
         self._seen = (task_id, meta, now)
         if meta is None:
             return str(states.PENDING)
@@ -144,6 +156,10 @@ class Revokes:
     def _hear(self, change: Change, /) -> None:
         event = change.fact.event
         if isinstance(event, TaskRevokeRequested) and not event.observed:
+            if isinstance(change.meta, TaskMeta):
+                if len(self._known) >= HEARD:
+                    self._known.clear()
+                self._known[event.task_id] = (change.meta, monotonic())
             self._take([(event.task_id, event.stamps)])
 
     def _take(self, requests: Iterable[tuple[str, dict[str, list[Any]] | None]]) -> None:

@@ -233,3 +233,20 @@ def test_a_worker_that_is_told_by_the_broker_marks_what_nobody_has_started(app, 
     assert (done.state, waiting.state) == ("SUCCESS", "REVOKED")
     assert app.AsyncResult("t7").state == "REVOKED"
     assert app.AsyncResult("running").state == "PENDING"  # another worker has it, and tells how it ends
+
+
+def test_what_was_heard_with_the_request_is_not_asked_for_again(app, task, monkeypatch):
+    # given
+    revokes = start(app)
+    task.apply_async(task_id="t1")
+    app.control.revoke(["t1", "unknown"])
+    until(lambda: {"t1", "unknown"} <= revokes._known.keys())
+    monkeypatch.setattr(module, "HEARD_SECONDS", 60.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(app.backend.home, "reader", None)
+
+        # when
+        states = [revokes.state_of(task_id) for task_id in ("t1", "unknown")]
+
+    # then
+    assert states == ["PENDING", "PENDING"]
