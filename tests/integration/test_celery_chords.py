@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.celeryfarm import DEADLINE, Farm
 from tests.support.views import until
 
 pytest.importorskip("celery")
@@ -22,46 +18,7 @@ pytest.importorskip("celery")
 from celery import chain, chord, group
 from celery.exceptions import ChordError
 
-DEADLINE = 40.0
 LEASE = 1.5
-
-
-class Farm:
-    """A worker, and a client of it."""
-
-    def __init__(self, folder: Path, backend: str) -> None:
-        self.folder = folder
-        for name in ("queue", "control"):
-            (folder / name).mkdir(exist_ok=True)
-        self.environment = {
-            **os.environ,
-            "EVENTRESULTS_TEST_FOLDER": str(folder),
-            "EVENTRESULTS_TEST_BACKEND": backend,
-            "EVENTRESULTS_TEST_OPTIONS": json.dumps(
-                {"claim_timeout": LEASE, "view": str(folder / "view"), "read_timeout": DEADLINE, "connect_timeout": DEADLINE}
-            ),
-        }
-
-    @contextmanager
-    def worker(self) -> Iterator[subprocess.Popen[bytes]]:
-        options = ["-P", "prefork", "-c", "2", "-l", "INFO", "--without-mingle", "--without-gossip", "--without-heartbeat"]
-        with (self.folder / "worker.log").open("ab") as log:
-            command = [sys.executable, "-m", "celery", "-A", "tests.support.celeryapp", "worker", *options]
-            process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, start_new_session=True)
-        try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-
-    def lines(self, name: str) -> int:
-        """How often a task left a line in the file of this name."""
-        file = self.folder / name
-        return len(file.read_text().splitlines()) if file.exists() else 0
 
 
 @pytest.fixture(params=["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
@@ -73,16 +30,10 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def farm(tmp_path: Path, backend: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Farm, Any]]:
-    farm = Farm(tmp_path, backend)
-    for name in ("EVENTRESULTS_TEST_FOLDER", "EVENTRESULTS_TEST_BACKEND", "EVENTRESULTS_TEST_OPTIONS"):
-        monkeypatch.setenv(name, farm.environment[name])
-    sys.modules.pop("tests.support.celeryapp", None)
-    tasks = importlib.import_module("tests.support.celeryapp")
-    yield farm, tasks
-    tasks.app.backend.tracker.close()
-    tasks.app.close()
-    del sys.modules["tests.support.celeryapp"]
+def farm(tmp_path: Path, backend: str) -> Iterator[tuple[Farm, Any]]:
+    farm = Farm(tmp_path, "tests.support.celeryapp", backend, claim_timeout=LEASE, read_timeout=DEADLINE, connect_timeout=DEADLINE)
+    with farm.client() as tasks:
+        yield farm, tasks
 
 
 def test_chords_of_every_form_arrive(farm):

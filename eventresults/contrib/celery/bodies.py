@@ -18,6 +18,7 @@ from celery.canvas import maybe_signature
 from celery.exceptions import ChordError
 from celery.result import allow_join_result, result_from_tuple
 
+from eventresults.contrib.celery.sent import following
 from eventresults.domain.events import GroupDispatched, GroupDispatching
 from eventresults.domain.meta import GroupMeta
 from eventresults.errors import EventResultsError
@@ -111,7 +112,7 @@ class Dispatch:
             return False
         parent_id, root_id = self._lineage(body, group)
         try:
-            with _working_on(app, parent_id, root_id):
+            with _working_on(app, parent_id, root_id), following(self._group_id):
                 app.amqp._retry_publish(body.apply_async, (values,), parent_id=parent_id, root_id=root_id)  # noqa: SLF001 - as Celery's
         except Exception as error:
             logger.exception("the body of the chord %s cannot be sent", self._group_id)

@@ -29,10 +29,11 @@ _STAMPS: Final = "revoke_by_stamped_headers"
 _REVOKING: Final = frozenset({"revoke", "terminate", _STAMPS})
 
 
-def take_control(app: Any) -> None:
-    """Have the app's control record requests to revoke, if it is Celery's own and was not made yet."""
-    if app.control_cls in CELERYS and "control" not in vars(app):
+def take_control(app: Any, *, anew: bool = False) -> None:
+    """Have the app's control record requests to revoke, if it is Celery's own. One that was made already stays, unless `anew`."""
+    if app.control_cls in CELERYS and (anew or "control" not in vars(app)):
         app.control_cls = OURS
+        vars(app).pop("control", None)
 
 
 class Control(CeleryControl):  # type: ignore[misc]

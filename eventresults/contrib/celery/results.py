@@ -18,6 +18,7 @@ from celery.result import ResultSet as CelerySet
 from eventresults.client import result as ours
 from eventresults.client.known import LogFacts
 from eventresults.client.watch import wait_async as wait_for_ours
+from eventresults.contrib.celery.control import take_control
 from eventresults.contrib.celery.waiting import Waiting, ancestors, leaves
 from eventresults.domain.position import Position
 from eventresults.errors import ConfigError
@@ -29,11 +30,12 @@ if TYPE_CHECKING:
 
 
 def install(app: Celery) -> None:
-    """Have the app's results be `AsyncResult`, `ResultSet` and `GroupResult` of this module.
+    """Have the app's results be `AsyncResult`, `ResultSet` and `GroupResult` of this module, and its control record requests to revoke.
 
     Raises `ConfigError` when the app keeps its results elsewhere.
     """
     _backend(app.backend)
+    take_control(app, anew=True)
     app.AsyncResult = app.subclass_with_self(AsyncResult)
     app.ResultSet = app.subclass_with_self(ResultSet)
     app.GroupResult = app.subclass_with_self(GroupResult)

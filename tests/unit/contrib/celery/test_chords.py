@@ -79,6 +79,7 @@ def test_the_last_part_sends_the_body_with_all_values_in_order_of_the_header(des
     assert (body.parent_id, body.root_id) == (parts[0].id, parts[0].id)
     assert desk.kinds(result.parent.id) == [SIZED, SIZED, *[PART] * 5, CLAIMED, SENT]
     assert desk.group(result.parent.id).dispatched == result.id
+    assert desk.backend.tracker.read(result.id).previous_id == result.parent.id
 
 
 def test_the_values_come_as_they_arrived_when_the_order_is_not_asked_for():

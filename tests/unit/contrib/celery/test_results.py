@@ -114,6 +114,16 @@ def test_a_set_asks_one_question_for_all_its_members(installed, monkeypatch):
     assert len(asked) <= 8  # one a call, and one or two of who keeps the promise of the set
 
 
+def test_installing_has_requests_to_revoke_recorded_also_where_the_control_was_made_before(desk):
+    app = Celery("late", broker="memory://", backend=desk.app.conf.result_backend, set_as_current=False)
+    assert type(app.control).__module__ == "celery.app.control"
+
+    install(app)
+    app.control.revoke("t")
+
+    assert [event.kind for event in app.backend.tracker.history("t")] == ["task-revoke-requested"]
+
+
 def test_only_an_app_with_our_backend_can_have_them():
     app = Celery("other", backend="cache+memory://", set_as_current=False)
 
