@@ -66,16 +66,24 @@ def test_a_group_that_opens_and_is_seen_to_in_one_poll_leaves_no_trace():
     assert rows(folding.store, keys.OPEN) == {}
 
 
-def test_a_group_that_grew_or_was_forgotten_stands_open_no_more():
-    grown, gone = Folding(), Folding()
-    for folding in (grown, gone):
-        folding.tell(group_sized(1), group_part("a"))
-        assert ids(folding, "group") == [GROUP]
+def test_a_group_that_grew_stands_open_no_more():
+    folding = Folding()
+    folding.tell(group_sized(1), group_part("a"))
+    assert ids(folding, "group") == [GROUP]
 
-    grown.tell(group_sized(2))
-    gone.tell(group_forgotten())
+    folding.tell(group_sized(2))
 
-    assert ids(grown, "group") == ids(gone, "group") == []
+    assert ids(folding, "group") == []
+
+
+def test_a_group_whose_results_are_forgotten_stands_open_until_its_body_was_sent():
+    folding = Folding()
+
+    folding.tell(group_sized(1), group_part("a"), group_forgotten())
+    assert ids(folding, "group") == [GROUP]
+    folding.tell(group_dispatched(), group_forgotten())
+
+    assert ids(folding, "group") == []
 
 
 @pytest.mark.parametrize("end", [succeeded, failed, revoked, forgotten])
