@@ -133,6 +133,8 @@ OPTIONAL: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(("ignore_result", "terminated", "requeue"), st.booleans()),
     "children": st.lists(wires, max_size=3),
     "error": st.dictionaries(text, wires, max_size=3),
+    "request": st.dictionaries(text, wires, max_size=3),
+    "stamps": st.dictionaries(text, st.lists(wires, max_size=3), max_size=3),
 }
 
 
