@@ -454,7 +454,7 @@ def test_a_child_forked_while_addresses_were_looked_up_can_use_the_log(client: t
         log.ends([0], 20)
         def look_up():
             while True:
-                socket.getaddrinfo("127.0.0.1", 1, flags=socket.AI_ADDRCONFIG)
+                socket.getaddrinfo(b"127.0.0.1", 1, flags=socket.AI_ADDRCONFIG)
         for _ in range(4):
             threading.Thread(target=look_up, daemon=True).start()
         children = []

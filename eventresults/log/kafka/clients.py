@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
@@ -11,6 +12,9 @@ from eventresults.errors import Closed, LogError
 from eventresults.log.brokers import NO_TOPIC, REFUSED, BrokerSettings, missing, refused, unreachable
 from eventresults.log.kafka.config import connection_config, producer_config
 from eventresults.log.kafka.refusals import hear_refusals
+
+# Looking up an address imports this codec, the first time, on the library's thread: a process forked meanwhile could import it no more.
+codecs.lookup("idna")
 
 
 class meaning:  # noqa: N801 - reads as a statement

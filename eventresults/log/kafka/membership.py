@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import KafkaError
 
 from eventresults.log.brokermembership import FENCED, BrokerMembership, group_failure
+from eventresults.log.brokers import unreachable
 from eventresults.log.kafka.clients import code_of, make_consumer, meaning
 from eventresults.log.kafka.config import member_config
 
@@ -29,7 +31,24 @@ class KafkaMembership(BrokerMembership):
         config = member_config(self._group) | {"partition_assignment_strategy": [assignor]}
         consumer = make_consumer(settings, self._settings.connect_timeout, config)
         consumer.subscribe([self._settings.topic], listener=_Rebalances(self, consumer, assignor))
+        try:
+            self._know_the_topic(consumer._cluster)  # noqa: SLF001 - joining would not wait for it
+        except BaseException:
+            consumer.close(autocommit=False, timeout_ms=0)
+            raise
         return consumer
+
+    def _know_the_topic(self, cluster: Any) -> None:
+        """Wait for its partitions: a leader that knows of none assigns none, and has the whole group divide anew a moment later."""
+        timeout = self._settings.connect_timeout
+        deadline = time.monotonic() + timeout
+        with meaning(self._settings, timeout):
+            while not cluster.partitions_for_topic(self._settings.topic):
+                asked = cluster.request_update()
+                while not asked.is_done and time.monotonic() < deadline and not self._stop.is_set():
+                    time.sleep(0.002)
+                if time.monotonic() >= deadline or self._stop.wait(0.02):
+                    raise unreachable(self._settings, timeout, "they did not name the topic's partitions")
 
     def _attend(self, consumer: Any, timeout: float) -> None:
         with meaning(self._settings, self._settings.connect_timeout):
