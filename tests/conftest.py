@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from eventresults.client import joins
 
 pytest_plugins = ["tests.support.kafka.fixtures"]
 
@@ -13,3 +17,14 @@ settings.register_profile(
     "ci", max_examples=200, deadline=None, derandomize=False, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture(autouse=True)
+def the_mark_of_tasks_is_its_own(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Only the tests of the Celery backend share Celery's, which importing it shares with the whole process."""
+    if "celery" in request.path.as_posix():
+        yield
+        return
+    before = joins.share_flag(None)
+    yield
+    joins.share_flag(before)

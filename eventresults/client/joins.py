@@ -1,13 +1,13 @@
 """Whether waiting for a task is allowed here: inside a task it can deadlock all workers.
 
-The mark goes with the context (`contextvars`): a task in one thread forbids nothing to another. `share_flag` puts another holder in
-its place, for a process whose workers keep such a mark already.
+The mark goes with the context (`contextvars`): a task in one thread forbids nothing to another. In a process whose tasks another library
+marks, `share_flag` has the functions that users call set and obey that library's mark too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from eventresults.errors import WouldBlock
 
 def task_join_will_block() -> bool:
     """Whether `get()` is forbidden here."""
-    return _flag.get()
+    return _mark.get() or (_shared is not None and _shared.get())
 
 
 def assert_will_not_block() -> None:
@@ -31,19 +31,26 @@ def assert_will_not_block() -> None:
 @contextmanager
 def allow_join_result() -> Iterator[None]:
     """Inside, waiting for results is allowed."""
-    with _blocking(False):
+    with _set(_mark, False), nullcontext() if _shared is None else _set(_shared, False):
         yield
 
 
 @contextmanager
 def denied_join_result() -> Iterator[None]:
-    """Inside, waiting for results raises `WouldBlock`. What runs tasks runs them in this."""
-    with _blocking(True):
+    """Inside, waiting for results raises `WouldBlock`."""
+    with _set(_mark if _shared is None else _shared, True):
+        yield
+
+
+@contextmanager
+def inside_task() -> Iterator[None]:
+    """As `denied_join_result`, for this context alone, whatever mark is shared. What runs tasks runs them in this."""
+    with _set(_mark, True):
         yield
 
 
 class JoinFlag(Protocol):
-    """Holds the mark."""
+    """Holds a mark."""
 
     def get(self) -> bool:
         """Whether waiting is forbidden."""
@@ -52,15 +59,15 @@ class JoinFlag(Protocol):
         """Forbid or allow it."""
 
 
-def share_flag(flag: JoinFlag) -> None:
-    """Keep the mark in `flag` from now on."""
-    global _flag  # noqa: PLW0603 - there is one mark
-    _flag = flag
+def share_flag(flag: JoinFlag | None) -> JoinFlag | None:
+    """Set and obey this mark as well from now on (None: ours alone); the one before."""
+    global _shared  # noqa: PLW0603 - there is one
+    before, _shared = _shared, flag
+    return before
 
 
 @contextmanager
-def _blocking(value: bool) -> Iterator[None]:
-    flag = _flag
+def _set(flag: JoinFlag, value: bool) -> Iterator[None]:
     before = flag.get()
     flag.set(value)
     try:
@@ -69,4 +76,5 @@ def _blocking(value: bool) -> Iterator[None]:
         flag.set(before)
 
 
-_flag: JoinFlag = ContextVar("eventresults_join_will_block", default=False)
+_mark: ContextVar[bool] = ContextVar("eventresults_join_will_block", default=False)
+_shared: JoinFlag | None = None

@@ -10,7 +10,7 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from typing import Any, cast
 
-from eventresults.client.joins import denied_join_result
+from eventresults.client.joins import inside_task
 from eventresults.client.result import AsyncResult, GroupResult, result_from_tuple
 from eventresults.codec.errors import encode_error
 from eventresults.errors import Closed, NotPicklable
@@ -65,7 +65,7 @@ def _run(line: Line, described: Message, packed: bytes) -> None:
     # SIGTERM ends this process and its task, also where an earlier task had other wishes.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     line.begin(task)
-    outcome = attempt(lambda: shipping.unpack_call(packed, name).make(), task, denied_join_result())
+    outcome = attempt(lambda: shipping.unpack_call(packed, name).make(), task, inside_task())
     line.end(*_told(outcome, name, task.trail or []))
 
 

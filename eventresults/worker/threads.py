@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from eventresults.client.joins import denied_join_result
+from eventresults.client.joins import inside_task
 from eventresults.errors import WorkerLostError
 from eventresults.worker.attempt import Outcome, attempt
 from eventresults.worker.context import CurrentTask
@@ -34,7 +34,7 @@ class ThreadRunner:
 
     def run(self, job: Job, task: CurrentTask) -> Outcome:
         """See `Runner.run`."""
-        return attempt(job.call.make, task, denied_join_result())
+        return attempt(job.call.make, task, inside_task())
 
     def terminate(self, job: Job, signal: str) -> bool:  # noqa: ARG002
         """See `Runner.terminate`."""

@@ -1,4 +1,7 @@
-"""One mark for both libraries: what forbids waiting inside a Celery task forbids it for results of ours, and the other way round."""
+"""One mark for both libraries: what forbids waiting inside a Celery task forbids it for results of ours, and the other way round.
+
+Tasks of our own executor keep theirs for themselves: Celery's is one for all threads of a process.
+"""
 
 from __future__ import annotations
 

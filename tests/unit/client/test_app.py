@@ -98,7 +98,7 @@ def test_the_mark_is_put_back_after_an_exception():
     assert not joins.task_join_will_block()
 
 
-def test_another_holder_of_the_mark_can_be_shared(monkeypatch):
+def test_another_holder_of_the_mark_can_be_shared():
     class Flag:
         value = False
 
@@ -108,7 +108,6 @@ def test_another_holder_of_the_mark_can_be_shared(monkeypatch):
         def set(self, value):
             self.value = value
 
-    monkeypatch.setattr(joins, "_flag", joins._flag)
     flag = Flag()
     joins.share_flag(flag)
     with joins.denied_join_result():
@@ -116,3 +115,10 @@ def test_another_holder_of_the_mark_can_be_shared(monkeypatch):
     flag.value = True
     with pytest.raises(WouldBlock):
         joins.assert_will_not_block()
+    with joins.allow_join_result():
+        joins.assert_will_not_block()
+        assert not flag.value
+    flag.value = False
+    with joins.inside_task():
+        assert joins.task_join_will_block()
+        assert not flag.value

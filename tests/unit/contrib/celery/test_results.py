@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import threading
 
 import celery.result
 import pytest
@@ -150,3 +151,16 @@ def test_our_results_read_celerys_values(desk):
     with pytest.raises(KeyError, match="brown"):
         failed.get(timeout=DEADLINE)
     assert (running.progress, running.info) == ({"done": 3}, {"done": 3})
+
+
+def test_a_task_of_our_executor_forbids_nothing_to_the_other_threads_of_a_process_that_has_celery(desk):
+    running, done = threading.Event(), threading.Event()
+    with desk.backend.tracker.executor(max_workers=2) as pool:
+        inside = [pool.submit(lambda: (running.set(), done.wait(DEADLINE), eventresults.task_join_will_block())[-1]) for _ in range(2)]
+        assert running.wait(DEADLINE)
+
+        assert not eventresults.task_join_will_block()
+        assert not celery.result.task_join_will_block()
+        done.set()
+        assert [result.get(timeout=DEADLINE) for result in inside] == [True, True]
+    assert not celery.result.task_join_will_block()
