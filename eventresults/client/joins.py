@@ -61,7 +61,7 @@ class JoinFlag(Protocol):
 
 def share_flag(flag: JoinFlag | None) -> JoinFlag | None:
     """Set and obey this mark as well from now on (None: ours alone); the one before."""
-    global _shared  # noqa: PLW0603 - there is one
+    global _shared
     before, _shared = _shared, flag
     return before
 
