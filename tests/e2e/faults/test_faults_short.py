@@ -34,7 +34,7 @@ def test_whatever_happens_on_one_host_nothing_is_lost_told_twice_or_left_hanging
     with Scene(seed) as scene:
         if harm.fill_disk in actions:
             scene.mount_small_disk()
-        report = run_round(scene, actions, pause=0.3)
+        report = run_round(scene, actions, pause=0.1)
     assert report.violations == []
     assert report.fired > 100
 
@@ -43,7 +43,7 @@ def test_whatever_happens_on_one_host_nothing_is_lost_told_twice_or_left_hanging
 def test_whatever_happens_to_the_network_nothing_is_lost_told_twice_or_left_hanging(seed: int, actions: list[Action]):
     with Scene(seed) as scene:
         scene.network = network.Network(scene)
-        report = run_round(scene, actions, pause=0.3)
+        report = run_round(scene, actions, pause=0.1)
     assert report.violations == []
     assert report.fired > 100
 
