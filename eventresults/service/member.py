@@ -189,6 +189,9 @@ class Member:
         if partition in self._heads:
             return
         info = self.log.info(self._timeout)
+        if info.log_id != self.log_id:
+            self._checked = -CHECK_SECONDS  # who reads hears of it first: `_look` tells them
+            raise ViewStale(f"{self.log.url} was deleted and created again: wait a moment.", partition=partition, reason="recreated")
         shard, head = self._open_or_restore(partition, info)
         try:
             outdated = why_outdated({partition: head}, self.log, info, timeout=self._timeout)

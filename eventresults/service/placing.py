@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Final
 
 from eventresults.codec.ids import key_of
-from eventresults.errors import EventResultsError
+from eventresults.errors import EventResultsError, ViewUnavailable
 from eventresults.log.membership import GroupLog
 from eventresults.log.own import OwnWrites
 from eventresults.service.links import Link
@@ -40,6 +40,8 @@ class Placing:
         self._asked_at: dict[int, Link] = {}
         self._told: dict[int, int] = {}
         self._log_id: str | None = None
+        #: Those that were deleted; a member may take a moment to notice that its own is among them.
+        self._logs_before: set[str] = set()
         self._to_place: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -71,7 +73,7 @@ class Placing:
     def moved(self, link: Link, partition: int, position: int) -> None:
         """On the thread of this connection: the partition has left that member."""
         if self._watched_at.get(partition) is link:
-            if self._asked_at.pop(partition, None) is link and position >= 0:
+            if self._asked_at.pop(partition, None) is link and position >= 0 and link.log_id == self._log_id:
                 self._told[partition] = position
             if position == 0:
                 self._listeners.forget_told(partition)
@@ -84,7 +86,7 @@ class Placing:
         self._routes.drop(link)  # before we look: what is placed there from now on sees it, and what was is seen here
         left = [partition for partition, at in list(self._watched_at.items()) if at is link]
         for partition in left:
-            if self._asked_at.pop(partition, None) is link:
+            if self._asked_at.pop(partition, None) is link and link.log_id == self._log_id:
                 self._told[partition] = link.told(partition) or self._told.get(partition, 0)
             self._watched_at.pop(partition, None)
         self.place(left)
@@ -123,7 +125,11 @@ class Placing:
         if partition in self._watched_at or not self._listeners:
             return
         link = self._routes.link(partition, monotonic() + CONNECT_SECONDS)
-        if self._log_id not in (None, link.log_id):
+        if link.log_id in self._logs_before:
+            message = f"The member at {link.address} has not noticed yet that its log was deleted and created again: wait a moment."
+            raise ViewUnavailable(message, services=[link.address])
+        if self._log_id is not None and self._log_id != link.log_id:
+            self._logs_before.add(self._log_id)
             self._told.clear()
             self._listeners.caught_up()  # of another log, nothing was told
             self._listeners.catch_up()

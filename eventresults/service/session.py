@@ -103,6 +103,9 @@ class Session:
             self.leave()
 
     def _take(self, said: protocol.Request) -> None:
+        if self._is_of_before():
+            self._drop()
+            return
         match said:
             case protocol.Tasks() if not said.needed and len(said.ids) <= AT_ONCE and (found := self._at_once(said)) is not None:
                 self._send(found)
@@ -118,11 +121,10 @@ class Session:
 
     def beat(self) -> None:
         """Say that the owner lives."""
-        view = self._served.view
-        if view.logs_before != self._logs_before:
-            self._drop()  # what was told means nothing any more: let it begin anew
+        if self._is_of_before():
+            self._drop()
             return
-        positions = view.told
+        positions = self._served.view.told
         if self._feed.flush():
             self._send(protocol.Beat(positions))
         else:
@@ -310,7 +312,14 @@ class Session:
         self._feed = Feed(self.loop, self._out, self._send_changes, self._lag)
         self._send(protocol.Lagged())
 
+    def _is_of_before(self) -> bool:
+        """Whether it began with a log that was deleted since: what was told means nothing any more, so let it begin anew."""
+        return self._served.view.logs_before != self._logs_before
+
     def _send_changes(self, changes: Sequence[Change], live: bool) -> None:
+        if self._is_of_before():
+            self._drop()
+            return
         told: list[protocol.WireChange] = []
         size = 0
         for change in changes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping
 
 import pytest
@@ -40,7 +41,7 @@ class Members:
         return found
 
     def drop(self, link: Member) -> None:
-        self.links.remove(link)
+        self.links = [one for one in self.links if one is not link]
 
     def forget(self, *_: object) -> None:
         pass
@@ -82,4 +83,24 @@ def test_what_a_lost_member_told_is_not_asked_of_the_next(scene):
     placing.lost(first)
 
     # then
+    until(lambda: second.watched == [(["t1"], {0: 1_000})])
+
+
+def test_a_member_that_still_tells_of_a_deleted_log_is_waited_for(scene):
+    # given: the first has noticed that the log was created again, and told of it
+    placing, members, first, second = scene
+    placing.watch(0, ["t1"])
+    until(lambda: first.watched == [(["t1"], {0: 0})])
+    members.links = [Member("first", "created again"), second]
+    placing.lost(first)
+    until(lambda: members.links[0].watched == [(["t1"], {0: 0})])
+
+    # when: its place goes to one that has not
+    members.links = [members.links[0], second]
+    placing.lost(members.links[0])
+    time.sleep(0.3)
+    assert second.watched == []
+    second.log_id = "created again"
+
+    # then: told on from where the first one was
     until(lambda: second.watched == [(["t1"], {0: 1_000})])
