@@ -18,6 +18,16 @@ settings.register_profile(
 )
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
+#: Where tests have brokers and other processes that must answer in time, on two cores that they share with whatever else runs there.
+SHARED = ("tests/integration", "tests/e2e")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One that fails there is tried twice more, and the report tells (`R`); what is broken fails three times."""
+    for item in items:
+        if any(f"/{folder}/" in item.path.as_posix() for folder in SHARED):
+            item.add_marker(pytest.mark.flaky(reruns=2))
+
 
 @pytest.fixture(autouse=True)
 def the_mark_of_tasks_is_its_own(request: pytest.FixtureRequest) -> Iterator[None]:
