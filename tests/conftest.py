@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,12 +29,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=2))
 
 
-@pytest.fixture(autouse=True)
-def the_mark_of_tasks_is_its_own(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Only the tests of the Celery backend share Celery's, which importing it shares with the whole process."""
-    if "celery" in request.path.as_posix():
-        yield
-        return
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Only the tests of the Celery backend share Celery's mark of tasks, which importing it shares with the whole process."""
+    if "celery" in item.path.as_posix():
+        return (yield)
     before = joins.share_flag(None)
-    yield
-    joins.share_flag(before)
+    try:
+        return (yield)
+    finally:
+        joins.share_flag(before)

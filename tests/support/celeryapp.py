@@ -28,34 +28,34 @@ app.conf.update(
 )
 
 
-@app.task
+@app.task(shared=False)
 def add(x: int, y: int) -> int:
     return x + y
 
 
-@app.task
+@app.task(shared=False)
 def total(numbers: list[Any]) -> int:
     return sum(total(one) if isinstance(one, list) else one for one in numbers)
 
 
-@app.task
+@app.task(shared=False)
 def echo(value: Any) -> Any:
     return value
 
 
-@app.task
+@app.task(shared=False)
 def fail(*_: Any) -> None:
     raise ValueError("broken")
 
 
-@app.task
+@app.task(shared=False)
 def note(name: str) -> None:
     """Leave a line in the file of this name."""
     with (FOLDER / name).open("a") as file:
         file.write(f"{os.getpid()}\n")
 
 
-@app.task
+@app.task(shared=False)
 def fatal(numbers: list[int]) -> int:
     """A body: whoever is about to send it, or has just sent it, dies if a file says so."""
     note("bodies")

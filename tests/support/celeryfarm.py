@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from celery import _state
+
 from tests.support.views import until
 
 DEADLINE = 40.0
@@ -36,6 +38,7 @@ class Farm:
     def client(self) -> Iterator[Any]:
         """The module, as it reads this farm's settings."""
         before = dict(os.environ)
+        current, default = _state._tls.current_app, _state.default_app
         os.environ.update(self.settings)
         sys.modules.pop(self.module, None)
         tasks = importlib.import_module(self.module)
@@ -47,6 +50,7 @@ class Farm:
             tasks.app.backend.tracker.close()
             tasks.app.close()
             del sys.modules[self.module]
+            _state._tls.current_app, _state.default_app = current, default
 
     @contextmanager
     def worker(self, name: str = "one", pool: str = "prefork") -> Iterator[subprocess.Popen[bytes]]:

@@ -28,35 +28,35 @@ app.conf.update(
 )
 
 
-@app.task
+@app.task(shared=False)
 def add(x: int, y: int) -> int:
     return x + y
 
 
-@app.task(bind=True)
+@app.task(bind=True, shared=False)
 def again(self: Any) -> str:
     if not self.request.retries:
         raise self.retry(countdown=0.1)
     return "done"
 
 
-@app.task(bind=True)
+@app.task(bind=True, shared=False)
 def halfway(self: Any) -> None:
     self.update_state(state="HALFWAY", meta={"done": 1})
     raise Ignore
 
 
-@app.task(acks_late=True)
+@app.task(acks_late=True, shared=False)
 def reject() -> None:
     raise Reject("no", requeue=False)
 
 
-@app.task(bind=True)
+@app.task(bind=True, shared=False)
 def replace(self: Any) -> Any:
     return self.replace(add.s(3, 4))
 
 
-@app.task(acks_late=True, reject_on_worker_lost=True)
+@app.task(acks_late=True, reject_on_worker_lost=True, shared=False)
 def dies_once() -> str:
     """Be killed at the first attempt, once the pool knows who runs it: one that dies sooner may be missed by billiard for ever."""
     try:
@@ -68,7 +68,7 @@ def dies_once() -> str:
     return "is dead"
 
 
-@app.task(bind=True, base=AbortableTask)
+@app.task(bind=True, base=AbortableTask, shared=False)
 def until_told(self: Any) -> str:
     """Run until it is aborted, or killed."""
     while not self.is_aborted():
@@ -76,7 +76,7 @@ def until_told(self: Any) -> str:
     return "aborted"
 
 
-@app.task(acks_late=True)
+@app.task(acks_late=True, shared=False)
 def counted() -> int:
     """How often this was done."""
     with (FOLDER / "counted").open("a") as file:
