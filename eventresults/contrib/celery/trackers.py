@@ -27,8 +27,10 @@ def tracker_of(settings: Settings, owner: object) -> Tracker:
         return tracker
     key = tuple((name, getattr(settings, name)) for name in type(settings).model_fields)
     with _lock:
+        for gone in [one for one, tracker in _trackers.items() if tracker.closed]:
+            del _trackers[gone]
         found = _trackers.get(key)
-        if found is None or found.closed:
+        if found is None:
             found = _trackers[key] = Tracker(settings)
         return found
 

@@ -276,17 +276,23 @@ def test_a_log_in_memory_is_refused_in_a_forked_child(monkeypatch):
 
 
 def test_the_apps_of_a_process_share_one_tracker_if_they_have_the_same_settings():
-    one, other, different = (
-        Celery(name, backend=f"eventresults+memory://{uuid4().hex if name == 'c' else 'shared'}", set_as_current=False) for name in "abc"
-    )
+    # given
+    shared, other = (f"eventresults+memory://{uuid4().hex}" for _ in range(2))
+    apps = [Celery(name, backend=url, set_as_current=False) for name, url in (("a", shared), ("b", shared), ("c", other))]
+    one, same, different = (app.backend for app in apps)
     try:
-        assert one.backend.tracker is other.backend.tracker
-        assert one.backend.home is not other.backend.home
-        assert different.backend.tracker is not one.backend.tracker
+        # then
+        assert one.tracker is same.tracker
+        assert one.home is not same.home
+        assert different.tracker is not one.tracker
+
+        # and once it is closed, another is made
+        one.tracker.close()
+        apps.append(Celery("d", backend=shared, set_as_current=False))
+        assert apps[-1].backend.tracker is not one.tracker
     finally:
-        for app in (one, different):
+        for app in apps:
             app.backend.tracker.close()
-    assert Celery("d", backend="eventresults+memory://shared", set_as_current=False).backend.tracker is not one.backend.tracker
 
 
 def test_what_an_app_of_its_own_memory_opened_is_closed_with_it():
