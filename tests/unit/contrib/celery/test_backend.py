@@ -143,9 +143,9 @@ def test_a_failure_may_be_given_any_meta(backend, meta):
     assert isinstance(read["result"], BaseException) or meta is None
 
 
-def test_a_forged_exception_runs_nothing(desk, backend):
+def test_a_forged_exception_runs_nothing(desk, backend, tmp_path):
     recorder = backend.home.recorder
-    forged = {"exc_type": "system", "exc_message": "touch /tmp/owned", "exc_module": "os"}
+    forged = {"exc_type": "system", "exc_message": f"touch {tmp_path}/owned", "exc_module": "os"}
     recorder.failed(
         "t", error={"type": "system", "module": "os", "message": "", "args": [], "payload": backend.payloads.encode(forged)}
     ).result(5)
@@ -153,6 +153,7 @@ def test_a_forged_exception_runs_nothing(desk, backend):
 
     with pytest.raises(SecurityError):
         desk.app.AsyncResult("t").get(timeout=5)
+    assert not (tmp_path / "owned").exists()
 
 
 def test_a_pickle_is_refused_where_it_is_not_accepted(desk):
