@@ -199,6 +199,15 @@ def test_a_public_address_with_a_token_asks_for_it_and_never_logs_it(serve):
     assert any(line.get("status") == 401 for line in served.lines)
 
 
+def test_a_process_with_another_token_is_told_so_and_the_service_takes_it_for_no_fault_of_its_own(serve, environment):
+    served = serve("--host", "0.0.0.0", EVENTRESULTS_TOKEN="right")
+    done = run({**environment, "EVENTRESULTS_TOKEN": "wrong"}, "task", "show", "t1", "--view", served.url)
+    assert done.returncode == 78
+    assert "does not accept this process's token (401)" in done.stderr
+    served.stop()
+    assert not [line for line in served.lines if line["level"] not in {"info", "debug"}]
+
+
 def test_a_signal_ends_it_while_it_still_waits_for_its_log(environment, tmp_path):
     # given: a log that does not answer
     with socket.create_server(("127.0.0.1", 0)) as silent, (tmp_path / "log").open("wb") as log:

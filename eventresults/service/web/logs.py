@@ -15,8 +15,8 @@ CHATTY = ("kafka", "confluent_kafka", "eventresults.log.kafka", "eventresults.lo
 ACCESS = "uvicorn.access"
 #: Whoever keeps the process running asks these every few seconds.
 UNLOGGED = frozenset({"/livez", "/readyz", "/metrics"})
-#: Said of a client that we dropped on purpose, and of ourselves where we say it better.
-BESIDE_THE_POINT = frozenset({"ASGI callable returned without completing response."})
+#: Said of a client that we dropped or refused on purpose.
+BESIDE_THE_POINT = frozenset({"ASGI callable returned without completing response.", "ASGI callable returned without completing handshake."})
 
 Event = MutableMapping[str, Any]
 
