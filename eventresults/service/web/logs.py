@@ -16,7 +16,9 @@ ACCESS = "uvicorn.access"
 #: Whoever keeps the process running asks these every few seconds.
 UNLOGGED = frozenset({"/livez", "/readyz", "/metrics"})
 #: Said of a client that we dropped or refused on purpose.
-BESIDE_THE_POINT = frozenset({"ASGI callable returned without completing response.", "ASGI callable returned without completing handshake."})
+BESIDE_THE_POINT = frozenset(
+    {"ASGI callable returned without completing response.", "ASGI callable returned without completing handshake."}
+)
 
 Event = MutableMapping[str, Any]
 
