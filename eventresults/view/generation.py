@@ -38,9 +38,25 @@ class ViewFolder:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path: Final = Path(path)
+        self._current: Final = str(self.path / "current")
+        self._read: tuple[tuple[int, int], int] | None = None
 
     def current(self) -> int | None:
         """The number of the generation in use; None when there is none yet. Cheap: an owner asks before every commit."""
+        with explained(self.path):
+            try:
+                found = os.stat(self._current)  # noqa: PTH116 - a tenth of the time that reading it takes
+            except FileNotFoundError:
+                return None
+        # The file is only ever replaced, by a rename: another number is in another file.
+        file = (found.st_ino, found.st_mtime_ns)
+        if self._read is None or self._read[0] != file:
+            number = self._read_current()
+            self._read = None if number is None else (file, number)
+            return number
+        return self._read[1]
+
+    def _read_current(self) -> int | None:
         file = self.path / "current"
         with explained(self.path):
             try:
