@@ -18,7 +18,8 @@ from typing import Any, Final, NoReturn
 
 from celery.backends.base import compress_payload, decompress_payload
 from celery.utils.saferepr import saferepr
-from kombu.serialization import dumps, loads
+from kombu.serialization import dumps, loads, registry
+from kombu.utils.json import loads as kombu_loads
 
 from eventresults.codec.tags import printable
 from eventresults.codec.values import check_wire, decode_value
@@ -34,6 +35,7 @@ LARGE_ARGUMENTS: Final = 64 * 1024
 SHOWN: Final = 1024
 _OPAQUE: Final = frozenset({"content_type", "encoding", "body"})
 _COMPRESSED: Final = "compressed+"
+_SCALARS: Final = frozenset({type(None), bool, int, float, str})
 
 
 class Payloads:
@@ -74,7 +76,8 @@ class Payloads:
         if type(wire) is not dict:
             return wire if type(wire) is not list else decode_value(wire)
         if wire.keys() == _INLINE and wire["codec"] == CODEC:
-            return loads(json.dumps(wire["body"]), wire["content_type"], "utf-8", accept=self._accept)
+            body, content_type = wire["body"], wire["content_type"]
+            return body if self._is_itself(body, content_type) else loads(json.dumps(body), content_type, "utf-8", accept=self._accept)
         if wire.keys() == _REPR:
             return wire["repr"]
         if wire.keys() != _OPAQUE or not all(type(text) is str for text in wire.values()):
@@ -84,6 +87,16 @@ class Payloads:
         encoding = encoding.removeprefix(_COMPRESSED)
         payload = base64.b64decode(body) if compressed or encoding == "binary" else body
         return loads(decompress_payload(payload) if compressed else payload, content_type, encoding, accept=self._accept)
+
+    def _is_itself(self, body: Any, content_type: Any) -> bool:
+        """Whether kombu would give back the same: a scalar, of a content type that is accepted, where kombu's own JSON is in use."""
+        return (
+            type(body) in _SCALARS
+            and content_type == JSON
+            and self._accept is not None
+            and JSON in self._accept
+            and registry._decoders.get(JSON) is kombu_loads  # noqa: SLF001 - somebody may have registered another
+        )
 
 
 def shown(text: str, flag: str) -> dict[str, Any]:
@@ -107,7 +120,7 @@ _NOT_STANDARD: Final = object()
 def _standard(payload: str | bytes) -> Any:
     """The JSON in it, where the log can keep it as such."""
     try:
-        body = json.loads(payload, parse_constant=_refuse)
+        body = _strict.decode(payload if isinstance(payload, str) else payload.decode())
         check_wire(body)
     except (ValueError, RecursionError, ValueNotEncodable):
         return _NOT_STANDARD
@@ -116,3 +129,6 @@ def _standard(payload: str | bytes) -> Any:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(constant)
+
+
+_strict: Final = json.JSONDecoder(parse_constant=_refuse)

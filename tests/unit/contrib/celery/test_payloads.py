@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kombu.exceptions import ContentDisallowed
-from kombu.serialization import prepare_accept_content
+from kombu.serialization import prepare_accept_content, register, registry
 
 from eventresults.codec.values import check_wire, decode_value, encode_value
 from eventresults.contrib.celery.payloads import Payloads
@@ -54,6 +54,27 @@ def test_what_kombu_adds_to_json_comes_back_as_it_was(value):
 
     assert wire["codec"] == "kombu"
     assert payloads().decode(wire) == {"value": value}
+
+
+@pytest.mark.parametrize("value", [None, True, 7, 1.5, "text", ["list"]], ids=repr)
+def test_json_is_not_read_where_it_is_not_accepted(value):
+    wire = payloads().encode(value)
+    with pytest.raises(ContentDisallowed):
+        payloads(accept=prepare_accept_content(["pickle"])).decode(wire)
+
+
+@pytest.fixture
+def shouting_json():
+    """Another serializer than kombu's, under JSON's name."""
+    before = registry._encoders["json"], registry._decoders["application/json"]
+    register("json", json.dumps, lambda text: json.loads(text).upper(), "application/json", "utf-8")
+    yield
+    registry._encoders["json"], registry._decoders["application/json"] = before
+
+
+@pytest.mark.usefixtures("shouting_json")
+def test_who_registered_another_json_reads_by_it():
+    assert payloads().decode(payloads().encode("text")) == "TEXT"
 
 
 @pytest.mark.parametrize("value", [2**70, {"deep": float("inf")}, "\ud800"], ids=repr)
