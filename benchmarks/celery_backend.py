@@ -14,14 +14,18 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 from celery import Celery
+from celery.worker import control as commands
 
 from benchmarks.celery_redis import redis_server
 from benchmarks.machine import facts as machine_facts
-from benchmarks.raw import waited_for_confluent, waited_for_kafka_python
+from benchmarks.raw import asked_for_the_end, asked_for_the_end_kafka_python, waited_for_confluent, waited_for_kafka_python
 from benchmarks.sharing import rate, rate_of_threads, row
+from eventresults import AsyncResult
 from tests.support.kafka import KafkaCluster
 
 Measure = Callable[[Celery], float]
@@ -74,6 +78,13 @@ def states(app: Celery) -> float:
     return rate(lambda number: app.AsyncResult(ids[number % len(ids)]).state, 3_000)
 
 
+def states_of_ours(app: Celery) -> float:
+    """The same by `eventresults.AsyncResult`, where that reads the backend (Celery's own otherwise)."""
+    ids = _stored(app, 500)
+    made: Callable[[str], Any] = partial(AsyncResult, app=app) if hasattr(app.backend, "tracker") else app.AsyncResult
+    return rate(lambda number: made(ids[number % len(ids)]).state, 3_000)
+
+
 def unfinished(app: Celery) -> float:
     """The same of an unfinished task."""
     app.backend.store_result("unfinished", {"done": 1}, "PROGRESS")
@@ -99,6 +110,17 @@ def delay(app: Celery) -> float:
         task.delay()
         took.append(time.perf_counter() - begun)
     return statistics.median(took) * 1e6
+
+
+def revoke(app: Celery) -> float:
+    """Seconds for which the command to revoke 1,000 unknown ids holds a worker's main loop."""
+    if hasattr(app.backend, "tracker") and app.backend.revokes is None:
+        app.backend.obey_revokes(SimpleNamespace(app=app, hub=None))
+    ids = [uuid.uuid4().hex for _ in range(1_000)]
+    app.control.revoke(ids)
+    begun = time.perf_counter()
+    commands.revoke(SimpleNamespace(app=app), ids)
+    return time.perf_counter() - begun
 
 
 def _nothing() -> None:
@@ -143,9 +165,11 @@ ROWS: dict[str, tuple[Measure, str, str]] = {
     "store_result, sixteen threads": (store_by_sixteen, "{:,.0f} /s", "[confluent] ≥ 3 × Redis from one"),
     "store → get, p50": (store_to_get, "{:.2f} ms", "[confluent] ≤ 1.5 × Redis"),
     "AsyncResult(id).state, finished": (states, "{:,.0f} /s", "≥ 1 × Redis; in the owner ≥ 10 ×"),
-    "AsyncResult(id).state, unfinished": (unfinished, "{:,.0f} /s", "≥ 1 / 1.3 of Redis"),
+    "eventresults.AsyncResult(id, app=app).state, finished": (states_of_ours, "{:,.0f} /s", "≥ 1 × Redis; in the owner ≥ 10 ×"),
+    "AsyncResult(id).state, unfinished": (unfinished, "{:,.0f} /s", "time ≤ 1.3 × (raw question + a finished one's)"),
     "get() of a group of 10,000": (group_of_ten_thousand, "{:.2f} s", "< Redis"),
     "delay(), memory broker, p50": (delay, "{:,.0f} µs", "sent: < 100 µs more"),
+    "a command that revokes 1,000 ids": (revoke, "{:.2f} s", "≤ Redis"),
 }
 
 
@@ -168,8 +192,14 @@ def apps() -> Iterator[dict[str, Celery]]:
         view = os.path.join(home, "bench-confluent-spawn")  # noqa: PTH118
         url = f"eventresults+{kafka.url('bench-confluent-spawn')}?client=confluent&observe=false&view={view}"
         peers["confluent, observe=false"] = app_of(url, result_cache_max=-1)
+        for app in peers.values():  # a JVM takes some thousand requests to get going
+            store(app)
+        kafka.create_topic("raw", 1, settings)
         for name, waited_for in (("confluent", waited_for_confluent), ("kafka-python", waited_for_kafka_python)):
-            row(f"raw {name}: append, waited for, one thread", f"{waited_for(kafka.bootstrap, 'bench-confluent-spawn', 500):,.0f} /s")
+            median = statistics.median(waited_for(kafka.bootstrap, "raw", 1_000) for _ in range(3))
+            row(f"raw {name}: append, waited for, one thread", f"{median:,.0f} /s")
+        for name, asked in (("confluent", asked_for_the_end), ("kafka-python", asked_for_the_end_kafka_python)):
+            row(f"raw {name}: where does the partition end", f"{asked(kafka.bootstrap, 'raw', 1_000):,.0f} µs")
         for app in peers.values():
             if hasattr(app.backend, "tracker"):
                 stack.callback(app.backend.tracker.close)

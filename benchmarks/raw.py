@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Sequence
 
@@ -73,3 +74,31 @@ def waited_for_kafka_python(bootstrap: str, topic: str, count: int) -> float:
     seconds = time.perf_counter() - begun
     producer.close()
     return count / seconds
+
+
+def asked_for_the_end(bootstrap: str, topic: str, count: int) -> float:
+    """Median microseconds of confluent-kafka's question where a partition ends."""
+    from confluent_kafka import OFFSET_END, Consumer, TopicPartition
+
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "bench", "enable.auto.commit": False})
+    took = []
+    for _ in range(count):
+        begun = time.perf_counter()
+        consumer.offsets_for_times([TopicPartition(topic, 0, OFFSET_END)], timeout=10)
+        took.append(time.perf_counter() - begun)
+    consumer.close()
+    return statistics.median(took) * 1e6
+
+
+def asked_for_the_end_kafka_python(bootstrap: str, topic: str, count: int) -> float:
+    """Median microseconds of the same question by kafka-python."""
+    from kafka import KafkaConsumer, TopicPartition
+
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap)
+    took = []
+    for _ in range(count):
+        begun = time.perf_counter()
+        consumer.end_offsets([TopicPartition(topic, 0)])
+        took.append(time.perf_counter() - begun)
+    consumer.close()
+    return statistics.median(took) * 1e6
