@@ -163,8 +163,9 @@ class _Listener(NamedTuple):
                 self.after.throw1(error)
             else:
                 self.after.throw(error, propagate=False)
-        except Exception:
-            logger.exception("a callback raised")
+        except Exception as raised:
+            if raised is not error:  # vine raises what it was told, where nobody listens for it
+                logger.exception("a callback raised")
 
 
 def is_thenable(thing: object) -> bool:

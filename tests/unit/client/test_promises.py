@@ -136,6 +136,17 @@ def test_a_vine_promise_is_told_of_a_failure():
     assert [str(error) for error in errors] == ["x"]
 
 
+def test_a_vine_barrier_that_is_broken_is_no_callback_that_raised(caplog):
+    promise = Promise(run_here)
+    barrier = vine.barrier([promise])
+    barrier.then(print)
+
+    promise.throw1(ValueError("nobody listens for it"))
+
+    assert barrier.p.failed
+    assert not caplog.records
+
+
 def test_exactly_once_when_settled_and_watched_by_many_threads():
     for _ in range(50):
         promise, calls, lock = Promise(run_here), [], threading.Lock()
