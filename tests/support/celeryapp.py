@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-from pathlib import Path
 from typing import Any
 
-from celery import Celery, signals
+from celery import signals
 
-FOLDER = Path(os.environ.get("EVENTRESULTS_TEST_FOLDER", "."))
+from tests.support.celerysetup import folder, made
 
-app = Celery("chords", broker="filesystem://", backend=os.environ.get("EVENTRESULTS_TEST_BACKEND"))
-app.conf.update(
-    broker_transport_options={
-        "data_folder_in": str(FOLDER / "queue"),
-        "data_folder_out": str(FOLDER / "queue"),
-        "control_folder": str(FOLDER / "control"),
-    },
-    result_backend_transport_options=json.loads(os.environ.get("EVENTRESULTS_TEST_OPTIONS", "{}")),
-    broker_connection_timeout=0.2,
-    task_publish_retry=False,
-    worker_enable_remote_control=False,
-    worker_hijack_root_logger=False,
-    broker_connection_retry_on_startup=True,
-)
+FOLDER = folder()
+
+app = made("chords", broker_connection_timeout=0.2, task_publish_retry=False, worker_enable_remote_control=False)
 
 
 @app.task(shared=False)
@@ -53,6 +40,13 @@ def note(name: str) -> None:
     """Leave a line in the file of this name."""
     with (FOLDER / name).open("a") as file:
         file.write(f"{os.getpid()}\n")
+
+
+@app.task(shared=False)
+def mark(name: str, value: int) -> int:
+    """As `note`, and return the value."""
+    note(name)
+    return value
 
 
 @app.task(shared=False)

@@ -23,7 +23,8 @@ DEADLINE = 40.0
 class Farm:
     """The workers of one app, and its client: the module `tasks` in this process."""
 
-    def __init__(self, folder: Path, module: str, backend: str, **options: Any) -> None:
+    def __init__(self, folder: Path, module: str, backend: str, *, conf: dict[str, Any] | None = None, **options: Any) -> None:
+        """`conf` is Celery's, `options` are the backend's."""
         self.folder = folder
         self.module = module
         for name in ("queue", "control"):
@@ -31,6 +32,7 @@ class Farm:
         self.settings = {
             "EVENTRESULTS_TEST_FOLDER": str(folder),
             "EVENTRESULTS_TEST_BACKEND": backend,
+            "EVENTRESULTS_TEST_CONF": json.dumps(conf or {}),
             "EVENTRESULTS_TEST_OPTIONS": json.dumps({"view": str(folder / "view"), **options}),
         }
 

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-from pathlib import Path
 from typing import Any
 
-from celery import Celery
 from celery.contrib.abortable import AbortableTask
 from celery.exceptions import Ignore, Reject
 
-FOLDER = Path(os.environ.get("EVENTRESULTS_TEST_FOLDER", "."))
+from tests.support.celerysetup import folder, made
 
-app = Celery("life", broker="filesystem://", backend=os.environ.get("EVENTRESULTS_TEST_BACKEND"))
-app.conf.update(
-    broker_transport_options={
-        "data_folder_in": str(FOLDER / "queue"),
-        "data_folder_out": str(FOLDER / "queue"),
-        "control_folder": str(FOLDER / "control"),
-    },
-    result_backend_transport_options=json.loads(os.environ.get("EVENTRESULTS_TEST_OPTIONS", "{}")),
-    worker_hijack_root_logger=False,
-    worker_deduplicate_successful_tasks=True,
-    broker_connection_retry_on_startup=True,
-)
+FOLDER = folder()
+
+app = made("life", worker_deduplicate_successful_tasks=True)
 
 
 @app.task(shared=False)
