@@ -138,9 +138,11 @@ class Waiting(Promises):
                 for result in by_id[task_id]:
                     result._maybe_set_cache(self.meta_of(task_id, meta))  # noqa: SLF001 - as Celery's own backends do
 
-    def _arrivals(self, mirrors: list[AsyncResult], **arguments: Any) -> Iterator[AsyncResult]:
+    def _arrivals(
+        self, mirrors: list[AsyncResult], *, on_message: Callable[[dict[str, Any]], Any] | None = None, **arguments: Any
+    ) -> Iterator[AsyncResult]:
         try:
-            yield from arrivals(mirrors, **arguments)
+            yield from arrivals(mirrors, on_message=_of_stored(on_message), **arguments)
         except ResultTimeout as error:
             raise CeleryTimeout(str(error)) from None
 
@@ -153,6 +155,18 @@ def ancestors(result: Any) -> Iterator[Any]:
         seen.add(id(node))
         yield from leaves(node)
         node = node.parent
+
+
+def _of_stored(on_message: Callable[[dict[str, Any]], Any] | None) -> Callable[[dict[str, Any]], Any] | None:
+    """Celery's messages are what was stored: that a task was sent or received is none."""
+    if on_message is None:
+        return None
+
+    def told(meta: dict[str, Any]) -> None:
+        if meta["status"] != states.PENDING:
+            on_message(meta)
+
+    return told
 
 
 def _unwrapped(on_interval: Any) -> Any:

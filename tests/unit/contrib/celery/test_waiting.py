@@ -72,6 +72,16 @@ def test_every_state_is_told_to_on_message(desk, later):
     assert [(one["status"], one["result"]) for one in told] == [("PROGRESS", {"done": 1}), ("PROGRESS", {"done": 2}), ("SUCCESS", 3)]
 
 
+def test_that_a_task_was_sent_is_no_message(desk, later):
+    desk.backend.home.recorder.sent("t", name="n", observed=True).result(DEADLINE)
+    later(("t", 3))
+    told = []
+
+    desk.app.AsyncResult("t").get(timeout=DEADLINE, on_message=told.append)
+
+    assert [one["status"] for one in told] == ["SUCCESS"]
+
+
 def test_on_interval_is_called_while_nothing_happens(desk, store):
     calls = []
 
