@@ -75,6 +75,11 @@ class EventResultsBackend(Waiting, Chords, Revoking, BaseBackend):  # type: igno
         return self._opened()[0]
 
     @property
+    def opened(self) -> bool:
+        """Whether its tracker was made in this process; asks for none."""
+        return self._open is not None
+
+    @property
     def home(self) -> Backend:
         """What our own results ask."""
         return self._opened()[1]
@@ -188,6 +193,8 @@ class EventResultsBackend(Waiting, Chords, Revoking, BaseBackend):  # type: igno
     def on_task_call(self, producer: Any, task_id: Any) -> dict[str, Any]:  # noqa: ARG002 - Celery's
         """A task is about to be published."""
         signals.calling(self, task_id)
+        if self.observer.wants("sent"):
+            self.observer.prepare()  # before the message goes out: whoever takes it may be faster than a log that opens
         return {}
 
     def flush(self, timeout: float) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from concurrent import futures
+from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -47,6 +48,11 @@ class Observer:
         """Whether facts of this kind are recorded; `ignored`: of a task whose result is."""
         observe = self._options.observe
         return (observe if isinstance(observe, bool) else what in observe) and (not ignored or self._options.track_ignored)
+
+    def prepare(self) -> None:
+        """Have the log opened by the time that there is something to tell. Waits for nothing."""
+        with suppress(Exception):  # whatever it is, `tell` meets it again, and says so
+            self._recorder().open_soon()
 
     def tell(self, make: Callable[[], TaskEvent], *, waits: bool = True, durable: bool = False, survives: bool = False) -> None:
         """Record a fact: within `observe_timeout`, or at once unless it `waits`. `durable`: return when the log has it; where it

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from celery import Celery, chain, group
+from celery.signals import before_task_publish
 from kombu.exceptions import OperationalError
 
 from eventresults import AsyncResult
@@ -84,6 +85,20 @@ def test_the_first_protocol_is_understood(app, add):
     sent = told(app, result.id)
     assert (sent.name, sent.retries, sent.root_id) == ("add", 0, None)
     assert timedelta(seconds=50) < sent.eta - datetime.now(UTC) < timedelta(seconds=61)
+
+
+def test_the_log_is_on_its_way_before_the_message_is(app, add):
+    """Whoever takes the message is not to be faster than a log that opens."""
+    opened = []
+
+    def publishing(**_):
+        opened.append(app.backend.opened)
+
+    before_task_publish.connect(publishing)
+
+    add.delay(1, 2)
+
+    assert opened == [True]
 
 
 def test_a_message_that_was_not_published_leaves_no_fact(app, add, monkeypatch):
