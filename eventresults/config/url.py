@@ -68,8 +68,8 @@ def parse_url(url: str) -> LogUrl:
     if not separator:
         raise ConfigError(f"url={mask_url(url)!r} is no URL. Write one of: {known}", setting="url")
     if scheme not in SCHEMES:
-        meant = did_you_mean(scheme, SCHEMES)
-        raise ConfigError(f"url={mask_url(url)!r}: no log has the scheme {scheme!r}{meant}. Known are: {known}", setting="url")
+        meant = did_you_mean(scheme, SCHEMES) or "."
+        raise ConfigError(f"url={mask_url(url)!r}: no log has the scheme {scheme!r}{meant} Known are: {known}", setting="url")
     body, _, query_text = rest.partition("?")
     query = _query(url, query_text)
     if scheme == "memory":
