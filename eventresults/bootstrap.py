@@ -16,6 +16,7 @@ from eventresults.errors import ConfigError
 from eventresults.log.base import Log
 from eventresults.log.membership import GroupLog
 from eventresults.log.own import OwnWrites
+from eventresults.past import TimeTravel
 from eventresults.projector import Lifetimes
 from eventresults.recorder import Appender, OutboxAppender
 from eventresults.service.heir import HeirProcess
@@ -197,6 +198,23 @@ def make_view(settings: Settings, log: Log, own: OwnWrites, place: Place) -> Poi
         # The memory log is this process's alone.
         may_own=settings.own == "auto" or (settings.own == "spawn" and settings.log.scheme == "memory"),
         heir=make_heir(settings),
+    )
+
+
+def make_travel(settings: Settings, log: Log, view: PointedView | GroupView) -> TimeTravel:
+    """What answers what was known earlier."""
+
+    def complete_since(partition: int) -> int:
+        stats = view.ask("stats", settings.connect_timeout)
+        return max((one["complete_since"] for one in stats["partitions"] if one["partition"] == partition), default=2**63)
+
+    unfinished = settings.unfinished_expires
+    return TimeTravel(
+        view,
+        log,
+        complete_since=complete_since,
+        unfinished_expires=0 if unfinished is None else round(unfinished * 1000),
+        timeout=settings.connect_timeout,
     )
 
 

@@ -18,6 +18,7 @@
     │   ├── ValueTooLarge                 a fact is over max_value_bytes
     │   ├── ValueNotEncodable (TypeError) no rule turns a value into JSON
     │   ├── EventCorrupt                  bytes that are no event of ours
+    │   ├── PastGone                      a moment before what the log still holds
     │   └── TopicMisconfigured            a topic that is missing, or lacks a setting we rely on
     └── ViewError
         ├── ViewLocked                    another process owns the view
@@ -134,6 +135,10 @@ class ValueNotEncodable(LogError, TypeError):
 
 class EventCorrupt(LogError):
     """Bytes that do not parse as an event. Attributes: `reason`, and where known `partition`, `offset`."""
+
+
+class PastGone(LogError):
+    """What was asked lies before what the log still holds. Attributes: `when`, `start` (its first position), `begins` (that log time)."""
 
 
 class TopicMisconfigured(LogError):

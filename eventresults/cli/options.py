@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from eventresults.cli.output import Format
+from eventresults.cli.times import place
 
 Url = Annotated[
     str | None,
@@ -20,6 +21,16 @@ View = Annotated[str | None, typer.Option("--view", help="The view: a folder, a 
 Output = Annotated[
     Format | None,
     typer.Option("-o", "--output", help="How to print: a table on a terminal, JSON lines elsewhere, unless you say.", show_default=False),
+]
+# Typer knows no unions: what `place` gives is a `Position | datetime`.
+At = Annotated[
+    Any,
+    typer.Option(
+        parser=place,
+        metavar="PLACE",
+        help="As of this log time (ISO 8601, '2h ago') or position (partition:offset, included).",
+        show_default=False,
+    ),
 ]
 TaskId = Annotated[str, typer.Argument(help="The task's id.", metavar="ID", show_default=False)]
 TaskIds = Annotated[list[str], typer.Argument(help="The tasks' ids.", metavar="ID...", show_default=False)]

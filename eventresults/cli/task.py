@@ -13,10 +13,11 @@ import typer
 from eventresults.cli import records
 from eventresults.cli.connection import PATIENCE, catching_up, opened, settled
 from eventresults.cli.exits import ExitCode
-from eventresults.cli.options import Output, TaskId, TaskIds, Url, View
+from eventresults.cli.options import At, Output, TaskId, TaskIds, Url, View
 from eventresults.cli.output import Format, chosen, print_one, print_rows
+from eventresults.cli.pasts import changed, describe, known, moment_text, past
 from eventresults.cli.terminal import complain, say, to_json, write
-from eventresults.cli.times import duration, milliseconds, moment
+from eventresults.cli.times import duration, milliseconds, moment, place
 from eventresults.domain.events import TaskRevokeRequested
 from eventresults.domain.meta import TaskMeta
 from eventresults.domain.position import Position
@@ -37,13 +38,42 @@ Until = Annotated[datetime | None, typer.Option(parser=moment, metavar="TIME", h
 
 
 @app.command()
-def show(task_id: TaskId, *, url: Url = None, view: View = None, output: Output = None) -> None:
-    """Show everything that is known of one task. Exit 3 if nothing is."""
+def show(task_id: TaskId, *, at: At = None, url: Url = None, view: View = None, output: Output = None) -> None:
+    """Show everything that is known of one task, or was known at a moment (--at). Exit 3 if nothing is.
+
+    What was known comes from the view's history where that suffices, else from the log; `answered_from` says which.
+    """
     with opened(url, view) as tracker, catching_up(tracker):
-        meta = tracker.read(task_id)
-    if meta is None:
-        raise _unknown(task_id)
-    print_one(records.task_row(meta), output=output, blocks=("traceback",))
+        if at is not None:
+            then = past(tracker, task_id, at)
+            row = {"as_of": moment_text(at), "answered_from": then.source, **records.task_row(known(then))}
+        elif (meta := tracker.read(task_id)) is None:
+            raise _unknown(task_id)
+        else:
+            row = records.task_row(meta)
+    print_one(row, output=output, blocks=("traceback",))
+
+
+@app.command()
+def diff(
+    task_id: TaskId,
+    *,
+    begin: Annotated[Any, typer.Option("--from", parser=place, metavar="PLACE", help="The earlier time or position.", show_default=False)],
+    end: Annotated[Any, typer.Option("--to", parser=place, metavar="PLACE", help="The later time or position.")] = "now",
+    url: Url = None,
+    view: View = None,
+    output: Output = None,
+) -> None:
+    """Show what changed of one task between two times or positions. Exit 1 if something did, 3 if nothing was known at either."""
+    with opened(url, view) as tracker, catching_up(tracker):
+        before, after = past(tracker, task_id, begin), past(tracker, task_id, end)
+    if before.meta is None and after.meta is None:
+        known(after)
+    changes = changed(before.meta, after.meta)
+    print_rows(changes, output=output, columns=("field", "before", "after"))
+    say(f"{describe(before)} → {describe(after)}")
+    if changes:
+        raise typer.Exit(ExitCode.FAILED)
 
 
 @app.command("list")

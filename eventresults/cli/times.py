@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import typer
 
 from eventresults.codec.readable import iso
 from eventresults.config.durations import seconds
+from eventresults.domain.position import Position
 
-__all__ = ["duration", "iso", "milliseconds", "moment"]
+__all__ = ["duration", "iso", "milliseconds", "moment", "place"]
 
 
 def duration(text: str) -> float:
@@ -33,6 +35,11 @@ def moment(text: str) -> datetime:
     except ValueError:
         raise typer.BadParameter(f"{text!r} is no time: write 2026-11-22T20:44:56Z, 2026-11-22, or '2h ago'") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def place(text: str) -> Position | datetime:
+    """Somewhere in the log: a position (`partition:offset`), or a time as `moment` takes it."""
+    return Position.parse(text.strip()) if re.fullmatch(r"\d{1,9}:\d{1,19}", text.strip()) else moment(text)
 
 
 def milliseconds(when: datetime | None) -> int | None:

@@ -15,6 +15,7 @@ from eventresults.cli.options import Output, Url, View
 from eventresults.cli.output import Format, cell, chosen, print_one, print_rows
 from eventresults.cli.progress import Meter
 from eventresults.cli.terminal import say, to_json, write
+from eventresults.cli.times import iso
 
 app = typer.Typer(no_args_is_help=True, help="Look at the view, rebuild it, verify it, keep snapshots of it.")
 
@@ -27,7 +28,7 @@ def stats(*, url: Url = None, view: View = None, output: Output = None) -> None:
     if chosen(output) is not Format.TABLE:
         print_one(found, output=output)
         return
-    partitions = found.pop("partitions")
+    partitions = [{**one, "complete_since": iso(one["complete_since"])} for one in found.pop("partitions")]
     print_one(found, output=output)
     columns: dict[str, None] = {}
     for one in partitions:

@@ -12,7 +12,6 @@ from eventresults.client.known import TaskFacts
 from eventresults.client.parents import guards, with_ancestors
 from eventresults.client.revoking import forget, revoke, revoke_by_stamped_headers
 from eventresults.client.settling import Settling
-from eventresults.client.timetravel import as_of
 from eventresults.client.tree import ResultTree
 from eventresults.client.waiting import OnInterval, OnMessage, arrivals
 from eventresults.client.watch import wait_async, watch
@@ -209,10 +208,10 @@ class AsyncResult(Settling, TaskFacts, ResultTree):
     def as_of(self, when: datetime | Position) -> TaskMeta | None:
         """What was known at this log time, or up to this position; None before the first fact, once forgotten, or expired then.
 
-        Raises ValueError for a time without a zone, and for a position in another partition.
+        From the view's history where that suffices, else from the log (`Tracker.task_at` says which). Raises ValueError for a time without
+        a zone, and for a position in another partition; `PastGone` when the log does not reach back so far any more.
         """
-        backend = self.backend
-        return as_of(backend.reader.history(self.id), when, unfinished_expires=backend.unfinished_expires)
+        return self.backend.as_of(self.id, when)
 
     @property
     def supports_native_join(self) -> bool:

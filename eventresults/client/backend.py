@@ -25,8 +25,10 @@ from eventresults.domain.fold import UNFINISHED_EXPIRES
 from eventresults.domain.position import Position
 from eventresults.domain.states import EXCEPTION_STATES, PROPAGATE_STATES, READY_STATES, UNREADY_STATES
 from eventresults.errors import AppendTimeout
+from eventresults.past import TimeTravel, When, as_of
 
 if TYPE_CHECKING:
+    from eventresults.domain.meta import TaskMeta
     from eventresults.recorder import Recorder
     from eventresults.view.base import ViewReader
 
@@ -39,7 +41,8 @@ class Backend:
 
     `result_expires` (seconds; None: never) is how long a saved group lives; `read_timeout` (seconds) is the reader's; `url` is where the
     log is, passwords masked; `unfinished_expires` (seconds; None: never) is how long the view keeps a task without an end; `decoder` reads
-    the payloads. It is an `App` by itself: its `backend` is itself. Close it before the reader.
+    the payloads; `travel` (None: the view's history alone) answers what was known earlier. It is an `App` by itself: its `backend` is
+    itself. Close it before the reader.
     """
 
     READY_STATES = READY_STATES
@@ -62,6 +65,7 @@ class Backend:
         url: str | None = None,
         unfinished_expires: float | None = UNFINISHED_EXPIRES / 1000,
         decoder: Decoder = PLAIN,
+        travel: TimeTravel | None = None,
     ) -> None:
         self.recorder = recorder
         self.reader = reader
@@ -73,6 +77,7 @@ class Backend:
         self.decoder = decoder
         #: In milliseconds, 0: never; as the fold has it.
         self.unfinished_expires = round((unfinished_expires or 0) * 1000)
+        self._travel = travel
         self._closed = False
         self._lock = threading.Lock()
         self._inboxes: set[Inbox] = set()
@@ -111,6 +116,12 @@ class Backend:
     def task_result_exists(self, task_id: str) -> bool:
         """Whether the task is known."""
         return self.reader.get(task_id) is not None
+
+    def as_of(self, task_id: str, when: When) -> TaskMeta | None:
+        """What was known of a task at this moment; see `AsyncResult.as_of`."""
+        if self._travel is not None:
+            return self._travel.task(task_id, when).meta
+        return as_of(self.reader.history(task_id), when, unfinished_expires=self.unfinished_expires)
 
     # Waiting
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from eventresults.client.inbox import Inbox, LoopFeed, LoopInbox
 from eventresults.client.joins import assert_will_not_block
 from eventresults.client.parents import guards
-from eventresults.client.timetravel import folded
 from eventresults.client.waiting import Deadline, Waiting
 from eventresults.domain.events import TaskForgotten
 from eventresults.domain.meta import TaskMeta
+from eventresults.past import folded
 from eventresults.view.base import Fact
 
 if TYPE_CHECKING:

@@ -30,7 +30,8 @@ _verifying = threading.Lock()
 
 
 def answer(owner: Owner | Member, what: str, arguments: Mapping[str, Any], timeout: float, *, doorway: Doorway | None = None) -> Any:
-    """`stats`: where the view is, which generation, and of each partition: position, end of the log, lag, bytes and counts.
+    """`stats`: where the view is, which generation, and of each partition: position, end of the log, lag, bytes, counts, and
+    `complete_since`: the log time (ms) from which on whatever existed is here with its whole history (the rest may have been swept).
 
     `yield`: the owner lets the process that asks have the view, see `Owner.yield_to_another`.
 
@@ -113,7 +114,15 @@ def _stats(owner: Owner | Member, timeout: float, doorway: Doorway | None) -> di
             position, size = owner.view.position(partition), owner.view.shard(partition).size()
             end = ends[partition]
             partitions.append(
-                {"partition": partition, "position": position, "end": end, "lag": end - position, "bytes": size, **head.counts}
+                {
+                    "partition": partition,
+                    "position": position,
+                    "end": end,
+                    "lag": end - position,
+                    "bytes": size,
+                    "complete_since": max(head.log_time - owner.lifetimes.history, 0),
+                    **head.counts,
+                }
             )
     return {
         "path": owner.place.name,

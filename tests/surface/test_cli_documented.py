@@ -20,7 +20,7 @@ EXPECTED = {
     "demo",
     "doctor",
     "serve", "healthcheck",
-    "task show", "task list", "task history", "task wait", "task result", "task forget", "task revoke",
+    "task show", "task diff", "task list", "task history", "task wait", "task result", "task forget", "task revoke",
     "events tail", "events cat", "events append",
     "topic init", "topic check",
     "view stats", "view rebuild", "view restore", "view snapshot", "view verify",

@@ -16,6 +16,7 @@ EXPECTED = {
     "ConfigError": 78,
     "TopicMisconfigured": 78,
     "InvalidTaskId": 2,
+    "PastGone": 3,
 }
 
 

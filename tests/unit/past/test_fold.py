@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from eventresults.client.timetravel import as_of
 from eventresults.domain.events import TaskForgotten, TaskSent, TaskSucceeded
 from eventresults.domain.position import Position
+from eventresults.past import as_of
 from eventresults.view.base import Fact
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""What was known earlier: the fold, stopped on its way."""
+"""The fold of one task, stopped on its way."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from eventresults.domain.meta import TaskMeta
 from eventresults.domain.position import Position
 from eventresults.view.base import Fact
 
+#: A moment: a log time (with a zone), or up to and with the fact at a position.
+When = datetime | Position
 
-def as_of(history: Iterable[Fact], when: datetime | Position, *, unfinished_expires: int = UNFINISHED_EXPIRES) -> TaskMeta | None:
+
+def as_of(history: Iterable[Fact], when: When, *, unfinished_expires: int = UNFINISHED_EXPIRES) -> TaskMeta | None:
     """What the facts up to a log time, or up to and with a position, add up to; None where the task did not exist then.
 
     `unfinished_expires` (milliseconds; 0: never) is how long the view keeps a task without an end.
@@ -40,11 +43,16 @@ def _at_position(history: Iterable[Fact], when: Position, unfinished_expires: in
     facts = []
     for fact in history:
         if fact.position.partition != when.partition:
-            raise ValueError(
-                f"as_of({when}): this task's facts stand in partition {fact.position.partition}, and positions of two partitions "
-                "have no order. Ask by log time (a datetime) instead."
-            )
+            raise other_partition(when, fact.position.partition)
         if fact.position.offset <= when.offset:
             facts.append(fact)
     meta = folded(facts, unfinished_expires=unfinished_expires)
     return meta if meta is not None and meta.exists else None
+
+
+def other_partition(when: Position, partition: int) -> ValueError:
+    """The error for a task of another partition."""
+    return ValueError(
+        f"as_of({when}): this task's facts stand in partition {partition}, and positions of two partitions have no order. "
+        "Ask by log time (a datetime) instead."
+    )
