@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -16,9 +17,9 @@ from eventresults.errors import ConfigError
 from eventresults.log.base import Log
 from eventresults.log.membership import GroupLog
 from eventresults.log.own import OwnWrites
-from eventresults.past import TimeTravel
 from eventresults.projector import Lifetimes
 from eventresults.recorder import Appender, OutboxAppender
+from eventresults.replay.system import SystemTravel
 from eventresults.service.heir import HeirProcess
 from eventresults.service.local import LocalView
 from eventresults.service.memoryplace import MemoryPlace
@@ -201,21 +202,12 @@ def make_view(settings: Settings, log: Log, own: OwnWrites, place: Place) -> Poi
     )
 
 
-def make_travel(settings: Settings, log: Log, view: PointedView | GroupView) -> TimeTravel:
+def make_travel(
+    settings: Settings, log: Log, view: PointedView | GroupView, place: Place, make_store: Callable[[Path], Store]
+) -> SystemTravel:
     """What answers what was known earlier."""
-
-    def complete_since(partition: int) -> int:
-        stats = view.ask("stats", settings.connect_timeout)
-        return max((one["complete_since"] for one in stats["partitions"] if one["partition"] == partition), default=2**63)
-
-    unfinished = settings.unfinished_expires
-    return TimeTravel(
-        view,
-        log,
-        complete_since=complete_since,
-        unfinished_expires=0 if unfinished is None else round(unfinished * 1000),
-        timeout=settings.connect_timeout,
-    )
+    scratch = tempfile.TemporaryDirectory if is_elsewhere(settings) else place.scratch
+    return SystemTravel(view, log, lifetimes=lifetimes(settings), make_store=make_store, scratch=scratch, timeout=settings.connect_timeout)
 
 
 def make_heir(settings: Settings) -> HeirProcess | None:

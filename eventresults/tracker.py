@@ -23,8 +23,8 @@ from eventresults.domain.meta import TaskMeta
 from eventresults.domain.position import Position
 from eventresults.errors import ConfigError, EventResultsError, ResultTimeout, ViewCorrupt
 from eventresults.log.base import Log
-from eventresults.past import Past, When
 from eventresults.recorder import Recorder
+from eventresults.replay.system import SystemTravel
 from eventresults.service.afresh import Difference, Progress, rebuild, rebuild_beside, verify_checkpoint
 from eventresults.service.held import Owned
 from eventresults.service.places import Place
@@ -75,7 +75,7 @@ class Tracker:
         self._make_store = bootstrap.make_stores()
         self._place = bootstrap.make_place(settings, self._make_store)
         self._view: PointedView | GroupView = bootstrap.make_view(settings, self.log, self._appender.own, self._place)
-        self._travel = bootstrap.make_travel(settings, self.log, self._view)
+        self._past = bootstrap.make_travel(settings, self.log, self._view, self._place, self._make_store)
         self._backends: WeakSet[Backend] = WeakSet()
         self.backend = self.backend_for(PLAIN)
         self._executors: WeakSet[TrackedExecutor] = WeakSet()
@@ -102,7 +102,7 @@ class Tracker:
             unfinished_expires=self.settings.unfinished_expires,
             url=self.url,
             decoder=decoder,
-            travel=self._travel,
+            travel=self._past,
         )
         self._backends.add(backend)
         return backend
@@ -159,9 +159,10 @@ class Tracker:
         """Every fact of one task (or group) that the view holds, oldest first."""
         return [fact.event for fact in self._view.history(str(task_id))]
 
-    def task_at(self, task_id: str, when: When) -> Past:
-        """What was known of one task at a log time, or up to and with a position, and where that is known from. See `AsyncResult.as_of`."""
-        return self._travel.task(str(task_id), when)
+    @property
+    def past(self) -> SystemTravel:
+        """What was known earlier, and where that is known from: `past.task(id, when)`, and of all tasks `past.state(when)`."""
+        return self._past
 
     def tasks(
         self,

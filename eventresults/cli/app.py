@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from eventresults.cli import configuration, demo, doctor, events, outbox, schema, serve, task, topic, view
+from eventresults.cli import configuration, demo, doctor, events, outbox, schema, serve, state, task, topic, view
 from eventresults.cli.exits import EPILOG
 from eventresults.cli.terminal import write
 
@@ -27,6 +27,7 @@ app.add_typer(schema.app, name="schema")
 app.add_typer(configuration.app, name="config")
 app.command()(doctor.doctor)
 app.command()(demo.demo)
+app.command()(state.state)
 app.command()(serve.serve)
 app.command()(serve.healthcheck)
 

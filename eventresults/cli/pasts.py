@@ -24,7 +24,7 @@ _BOOKS: Final = frozenset({"position", "facts", "log_time", "expires_at"})
 def past(tracker: Tracker, task_id: str, at: When) -> Past:
     """What was known of a task, a caution on stderr where that may not be all. Raises `typer.BadParameter` for a place that cannot be."""
     try:
-        found = tracker.task_at(task_id, at)
+        found = tracker.past.task(task_id, at)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     if found.partial:

@@ -208,7 +208,7 @@ class AsyncResult(Settling, TaskFacts, ResultTree):
     def as_of(self, when: datetime | Position) -> TaskMeta | None:
         """What was known at this log time, or up to this position; None before the first fact, once forgotten, or expired then.
 
-        From the view's history where that suffices, else from the log (`Tracker.task_at` says which). Raises ValueError for a time without
+        From the view's history where that suffices, else from the log (`Tracker.past` says which). Raises ValueError for a time without
         a zone, and for a position in another partition; `PastGone` when the log does not reach back so far any more.
         """
         return self.backend.as_of(self.id, when)

@@ -1,6 +1,7 @@
-"""What was known earlier: of one task, of the whole system, and what changed between two moments."""
+"""What was known earlier: of one task, of all tasks of a shard, and what changed between two moments."""
 
 from eventresults.past.fold import When, as_of, folded
-from eventresults.past.task import Past, TimeTravel
+from eventresults.past.survey import Cut, Survey
+from eventresults.past.task import Histories, Past, Source, TimeTravel, past_gone
 
-__all__ = ["Past", "TimeTravel", "When", "as_of", "folded"]
+__all__ = ["Cut", "Histories", "Past", "Source", "Survey", "TimeTravel", "When", "as_of", "folded", "past_gone"]

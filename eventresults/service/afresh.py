@@ -19,7 +19,7 @@ from eventresults.service.snapshots import checkpoint_view, checkpoints_in
 from eventresults.view.base import Store
 from eventresults.view.shard import Shard
 
-__all__ = ["Difference", "Progress", "rebuild", "rebuild_beside", "verify", "verify_checkpoint"]
+__all__ = ["Difference", "Progress", "fold_to", "rebuild", "rebuild_beside", "verify", "verify_checkpoint"]
 
 #: Called with (records folded so far, records to fold in all).
 Progress = Callable[[int, int], None]
@@ -40,16 +40,16 @@ def rebuild(owner: Owner, *, progress: Progress | None = None, timeout: float = 
     with owner.place.draft() as draft:
         opened = open_shards(draft.open_store, info)
         try:
-            count = _fold_to(owner.log, opened, _positions(owner), owner.lifetimes, progress)
+            count = fold_to(owner.log, opened, _positions(owner), owner.lifetimes, progress)
             build, opened = draft.adopt(opened, info)
         except BaseException:
             opened.close()
             raise
         try:
-            count += _fold_to(owner.log, opened, _positions(owner), owner.lifetimes, None)
+            count += fold_to(owner.log, opened, _positions(owner), owner.lifetimes, None)
             with owner.still:
                 # Not one record further than the live view: who watches it was told of no later one.
-                count += _fold_to(owner.log, opened, _positions(owner), owner.lifetimes, None)
+                count += fold_to(owner.log, opened, _positions(owner), owner.lifetimes, None)
                 owner.replace(build, opened)
         except BaseException:
             opened.close()
@@ -70,14 +70,14 @@ def rebuild_beside(
     info = log.info(timeout)
     with place.draft() as draft:
         with closing(open_shards(draft.open_store, info)) as opened:
-            count = _fold_to(log, opened, info.ends, lifetimes or Lifetimes(), progress)
+            count = fold_to(log, opened, info.ends, lifetimes or Lifetimes(), progress)
             behind = count
             while True:
                 ends = log.ends(list(opened.heads), timeout)
                 came = sum(ends[partition] - at for partition, at in opened.positions.items())
                 if came <= FEW or came > behind // 2:  # or they come about as fast as we fold, and the rest is the next owner's
                     break
-                count += _fold_to(log, opened, ends, lifetimes or Lifetimes(), None)
+                count += fold_to(log, opened, ends, lifetimes or Lifetimes(), None)
                 behind = came
         build, _ = draft.adopt(Opened({}, {}), info)
         with closing(build):
@@ -130,7 +130,7 @@ def verify_checkpoint(
             raise ViewStale(f"The view cannot be compared with {log.url}: {outdated.why}.", reason=outdated.why)
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="afresh-", dir=folder)))
         fresh = stack.enter_context(closing(open_shards(lambda partition: make_store(scratch / str(partition)), info)))
-        _fold_to(log, fresh, {p: head.next_offset for p, head in heads.items()}, lifetimes, progress)
+        fold_to(log, fresh, {p: head.next_offset for p, head in heads.items()}, lifetimes, progress)
         return [
             difference
             for partition, head in heads.items()
@@ -148,8 +148,8 @@ def _positions(owner: Owner) -> dict[int, int]:
     return {partition: head.next_offset for partition, head in owner.heads.items()}
 
 
-def _fold_to(log: Log, opened: Opened, ends: Mapping[int, int], lifetimes: Lifetimes, progress: Progress | None) -> int:
-    """Move these shards exactly up to `ends`; the number of records folded."""
+def fold_to(log: Log, opened: Opened, ends: Mapping[int, int], lifetimes: Lifetimes, progress: Progress | None) -> int:
+    """Move these shards exactly up to `ends`; the number of records folded. Raises `LogUnavailable` when the log stops answering."""
     heads = opened.heads
     total = sum(max(end - heads[p].next_offset, 0) for p, end in ends.items())
     begun = opened.positions

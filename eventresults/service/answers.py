@@ -16,6 +16,7 @@ from eventresults.service.member import Member
 from eventresults.service.owner import Owner
 from eventresults.service.places import FolderPlace
 from eventresults.service.snapshots import checkpoint_view, checkpoints_in
+from eventresults.service.surveys import complete_since, survey_here
 from eventresults.view.folders import explained
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def answer(owner: Owner | Member, what: str, arguments: Mapping[str, Any], timeo
     """`stats`: where the view is, which generation, and of each partition: position, end of the log, lag, bytes, counts, and
     `complete_since`: the log time (ms) from which on whatever existed is here with its whole history (the rest may have been swept).
 
+    `survey`: of each partition here, the tasks at a moment: see `survey_here`.
+
     `yield`: the owner lets the process that asks have the view, see `Owner.yield_to_another`.
 
     `verify`: the partitions that are here, and where they differ from a fold of the log (four texts each: see `Difference`).
@@ -45,6 +48,8 @@ def answer(owner: Owner | Member, what: str, arguments: Mapping[str, Any], timeo
     """
     if what == "stats":
         return _stats(owner, timeout, doorway)
+    if what == "survey":
+        return survey_here(owner, arguments, timeout)
     if what == "yield" and isinstance(owner, Owner):
         return owner.yield_to_another()
     if what == "verify":
@@ -120,7 +125,7 @@ def _stats(owner: Owner | Member, timeout: float, doorway: Doorway | None) -> di
                     "end": end,
                     "lag": end - position,
                     "bytes": size,
-                    "complete_since": max(head.log_time - owner.lifetimes.history, 0),
+                    "complete_since": complete_since(owner, partition),
                     **head.counts,
                 }
             )

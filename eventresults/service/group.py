@@ -150,12 +150,14 @@ class GroupView:
         return self._at(position.partition, lambda reader, left: reader.wait_until(position, left), timeout)
 
     def ask(self, what: str, timeout: float, **arguments: Any) -> Any:
-        """`stats` of all members as one; `verify`, by each member of what it has, until every partition was."""
-        if what not in {"stats", "verify"}:
+        """`stats` and `survey` of all members as one; `verify`, by each member of what it has, until every partition was."""
+        if what not in {"stats", "survey", "verify"}:
             raise ViewUnavailable(f"A group cannot be asked for {what!r}: do that with one of its members.", services=[], reason="group")
         deadline = monotonic() + timeout
         if what == "verify":
             return self._verify(arguments, deadline)
+        if what == "survey":
+            return self._survey(arguments, deadline)
         links, found = self._ask_all(what, arguments, self._partitions(), deadline)
         members = [
             {**{name: value for name, value in one.items() if name != "partitions"}, "address": link.address}
@@ -163,6 +165,13 @@ class GroupView:
         ]
         partitions = sorted((p for one in found for p in one["partitions"]), key=lambda one: one["partition"])
         return {"path": f"group {self._group}", "generation": None, "log": self._log.url, "members": members, "partitions": partitions}
+
+    def _survey(self, arguments: Mapping[str, Any], deadline: float) -> dict[int, Any]:
+        found: dict[int, Any] = {}
+        while missing := set(self._partitions()) - found.keys():
+            for one in self._ask_all("survey", arguments, sorted(missing), deadline)[1]:
+                found.update({int(partition): survey for partition, survey in one.items()})
+        return found
 
     def _verify(self, arguments: Mapping[str, Any], deadline: float) -> dict[str, Any]:
         missing, differences = set(self._partitions()), []
