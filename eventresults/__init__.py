@@ -34,6 +34,7 @@ from eventresults.domain.events import (
 )
 from eventresults.domain.meta import TaskMeta
 from eventresults.domain.position import Position
+from eventresults.domain.projection import Projection, Transition
 from eventresults.domain.states import TaskState
 from eventresults.errors import (
     AppendTimeout,
@@ -49,6 +50,8 @@ from eventresults.errors import (
     NotOwner,
     NotPicklable,
     PastGone,
+    ProjectionFailed,
+    ProjectionUnknown,
     RemoteTaskError,
     ResultTimeout,
     TaskRevokedError,
@@ -92,6 +95,9 @@ __all__ = [
     "NotPicklable",
     "PastGone",
     "Position",
+    "Projection",
+    "ProjectionFailed",
+    "ProjectionUnknown",
     "Recorder",
     "RemoteTaskError",
     "ResultBase",
@@ -115,6 +121,7 @@ __all__ = [
     "TopicMisconfigured",
     "TrackedExecutor",
     "Tracker",
+    "Transition",
     "ValueNotEncodable",
     "ValueTooLarge",
     "ViewCorrupt",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -13,11 +13,13 @@ from pydantic import SecretStr
 
 from eventresults.config import Settings
 from eventresults.config.handover import hand_over
+from eventresults.domain.projection import Projection
 from eventresults.errors import ConfigError
 from eventresults.log.base import Log
 from eventresults.log.membership import GroupLog
 from eventresults.log.own import OwnWrites
 from eventresults.projector import Lifetimes
+from eventresults.projector.registered import Registered
 from eventresults.recorder import Appender, OutboxAppender
 from eventresults.replay.system import SystemTravel
 from eventresults.service.heir import HeirProcess
@@ -149,6 +151,11 @@ def lifetimes(settings: Settings) -> Lifetimes:
     )
 
 
+def projections(settings: Settings, given: Iterable[Projection] = ()) -> Registered:
+    """What is folded beside the tasks: these, those that the settings name, and those of installed packages. Raises `ConfigError`."""
+    return Registered(given, paths=settings.projections)
+
+
 def is_elsewhere(settings: Settings) -> bool:
     """Whether other processes than those of this host serve the view."""
     return settings.view is not None and (settings.view == "group" or settings.view.startswith(("http://", "https://")))
@@ -170,7 +177,7 @@ def group_log(settings: Settings, log: Log) -> GroupLog:
     )
 
 
-def make_view(settings: Settings, log: Log, own: OwnWrites, place: Place) -> PointedView | GroupView:
+def make_view(settings: Settings, log: Log, own: OwnWrites, place: Place, projections: Registered) -> PointedView | GroupView:
     """What this process reads."""
     if settings.view == "group":
         from eventresults.service.group import GroupView  # noqa: PLC0415 - brings the WebSocket's library
@@ -182,6 +189,7 @@ def make_view(settings: Settings, log: Log, own: OwnWrites, place: Place) -> Poi
             token=token(settings),
             read_timeout=settings.read_timeout,
             connect_timeout=settings.connect_timeout,
+            projections=projections,
         )
     if settings.view is not None and is_elsewhere(settings):
         from eventresults.service.remote import ServiceFinder  # noqa: PLC0415 - brings the WebSocket's library
@@ -199,6 +207,7 @@ def make_view(settings: Settings, log: Log, own: OwnWrites, place: Place) -> Poi
         # The memory log is this process's alone.
         may_own=settings.own == "auto" or (settings.own == "spawn" and settings.log.scheme == "memory"),
         heir=make_heir(settings),
+        projections=projections,
     )
 
 

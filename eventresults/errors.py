@@ -25,6 +25,8 @@
         ├── ViewCorrupt                   a shard cannot be read
         ├── ViewStale                     an answer new enough could not be had in time
         ├── ViewUnavailable               nobody serves the view
+        ├── ProjectionFailed              the code of a projection raised
+        ├── ProjectionUnknown             nobody runs a projection of that name
         └── NotOwner                      this process does not own that shard
 
 An error says in its message what to do next and carries its facts as attributes (`error.facts` holds them all).
@@ -168,6 +170,17 @@ class ViewStale(ViewError):
 
 class ViewUnavailable(ViewError):
     """Nobody serves the view. Attribute: `services` (the addresses tried)."""
+
+
+class ProjectionFailed(ViewError):
+    """The code of a projection raised, or gave what is no state: its rows go no further.
+
+    Attributes: `name`, `position` (of the fact, as a text; None: in a merge), `reason`.
+    """
+
+
+class ProjectionUnknown(ViewError):
+    """Whoever holds the view runs no projection of that name. Attributes: `name`, `known` (those it runs)."""
 
 
 class NotOwner(ViewError):

@@ -15,12 +15,14 @@ from eventresults.client import app as current
 from eventresults.client.backend import Backend
 from eventresults.client.decoding import PLAIN, Decoder
 from eventresults.client.groupresult import GroupResult
+from eventresults.client.projected import ProjectionReader
 from eventresults.client.result import AsyncResult
 from eventresults.client.resultset import ResultSet
 from eventresults.config import Settings, load_settings
 from eventresults.domain.events import TaskEvent, UnknownEvent
 from eventresults.domain.meta import TaskMeta
 from eventresults.domain.position import Position
+from eventresults.domain.projection import Projection
 from eventresults.errors import ConfigError, EventResultsError, ResultTimeout, ViewCorrupt
 from eventresults.log.base import Log
 from eventresults.recorder import Recorder
@@ -46,13 +48,21 @@ Result = AsyncResult
 Results = list[AsyncResult]
 
 
-def connect(url: str | None = None, **settings: Any) -> Tracker:
+def connect(url: str | None = None, *, projections: Iterable[Projection | str] | str | None = None, **settings: Any) -> Tracker:
     """Make a tracker of the log at `url`, and make it the current one.
+
+    `projections` are run beside the view while this process owns it: objects, or import paths such as "shop.spend:SPEND".
 
     Without a URL: `EVENTRESULTS_URL`, then `eventresults.toml`, then `sqlite:///eventresults.db`. Further settings by keyword (see the
     configuration table of the README). Opens nothing yet. Raises `ConfigError`.
     """
-    tracker = Tracker(load_settings(url, **settings))
+    objects: list[Projection] = []
+    if projections is not None:
+        each = projections.split(",") if isinstance(projections, str) else list(projections)
+        objects = [one for one in each if not isinstance(one, str)]
+        if paths := [one for one in each if isinstance(one, str)]:
+            settings["projections"] = ",".join(paths)
+    tracker = Tracker(load_settings(url, **settings), objects)
     current.set_current(tracker)
     return tracker
 
@@ -68,13 +78,14 @@ def current_tracker() -> Tracker:
 class Tracker:
     """One log, its view, and everything made of them. A context manager; thread-safe; made by `connect`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, projections: Iterable[Projection] = ()) -> None:
         self.settings = settings
         self.log: Log = bootstrap.make_log(settings)
         self._appender = bootstrap.make_appender(settings, self.log)
         self._make_store = bootstrap.make_stores()
         self._place = bootstrap.make_place(settings, self._make_store)
-        self._view: PointedView | GroupView = bootstrap.make_view(settings, self.log, self._appender.own, self._place)
+        self._projections = bootstrap.projections(settings, projections)
+        self._view: PointedView | GroupView = bootstrap.make_view(settings, self.log, self._appender.own, self._place, self._projections)
         self._past = bootstrap.make_travel(settings, self.log, self._view, self._place, self._make_store)
         self._backends: WeakSet[Backend] = WeakSet()
         self.backend = self.backend_for(PLAIN)
@@ -164,6 +175,11 @@ class Tracker:
         """What was known earlier, and where that is known from: `past.task(id, when)`, and of all tasks `past.state(when)`."""
         return self._past
 
+    def projection(self, name: str) -> ProjectionReader:
+        """The states of one projection, which is run by whoever owns the view: `tracker.projection("spend-by-customer").get("ada")`."""
+        mine = self._projections.get(name)
+        return ProjectionReader(self._view, name, version=None if mine is None else mine.version)
+
     def tasks(
         self,
         state: str | None = None,
@@ -209,7 +225,14 @@ class Tracker:
         held = self._view.held if isinstance(self._view, PointedView) else None
         if isinstance(held, Owned):
             return rebuild(held.owner, progress=progress, timeout=timeout)
-        return rebuild_beside(self.log, self._here(), lifetimes=bootstrap.lifetimes(self.settings), progress=progress, timeout=timeout)
+        return rebuild_beside(
+            self.log,
+            self._here(),
+            lifetimes=bootstrap.lifetimes(self.settings),
+            projections=self._projections(),
+            progress=progress,
+            timeout=timeout,
+        )
 
     def verify(self, progress: Progress | None = None) -> list[Difference]:
         """Fold the log afresh and compare it with the view, which goes on meanwhile; the differences.

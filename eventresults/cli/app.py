@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from eventresults.cli import configuration, demo, doctor, events, outbox, schema, serve, state, task, topic, view
+from eventresults.cli import configuration, demo, doctor, events, outbox, projection, schema, serve, state, task, topic, view
 from eventresults.cli.exits import EPILOG
 from eventresults.cli.terminal import write
 
@@ -22,6 +22,7 @@ app.add_typer(task.app, name="task")
 app.add_typer(events.app, name="events")
 app.add_typer(topic.app, name="topic")
 app.add_typer(view.app, name="view")
+app.add_typer(projection.app, name="projection")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(schema.app, name="schema")
 app.add_typer(configuration.app, name="config")

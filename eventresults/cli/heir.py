@@ -59,7 +59,14 @@ def serve(settings: Settings, baton: Baton, *, idle: float, silent: int | None) 
     over = threading.Event()
     log = bootstrap.make_log(settings)
     place = bootstrap.make_place(settings, bootstrap.make_stores())
-    finder = HostFinder(log, place, OwnWrites(), lifetimes=bootstrap.lifetimes(settings), read_timeout=settings.read_timeout)
+    finder = HostFinder(
+        log,
+        place,
+        OwnWrites(),
+        lifetimes=bootstrap.lifetimes(settings),
+        read_timeout=settings.read_timeout,
+        projections=bootstrap.projections(settings),
+    )
     try:
         held = finder.find(
             Listeners(),

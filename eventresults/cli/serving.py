@@ -109,7 +109,7 @@ class Holding:
 
 
 def _answered(owned: Owned, what: str, arguments: Mapping[str, Any], timeout: float) -> Any:
-    if what not in {"stats", "verify"}:  # the others name folders of this host
+    if what not in {"stats", "survey", "verify"}:  # the others name folders of this host
         raise ViewError(
             f"The owner of the view cannot be asked for {what!r} from elsewhere: do that on its host.", reason="unknown question"
         )

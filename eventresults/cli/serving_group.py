@@ -41,6 +41,7 @@ def run(terms: Terms, membering: Membering, settings: Settings, *, level: str) -
         opened.callback(log.close)
         shared = bootstrap.group_log(settings, log)
         folder = _base(settings) / f"member-{membering.instance_id}"
+        registered = bootstrap.projections(settings)
         member = Member(
             shared,
             FolderPlace(folder, bootstrap.make_stores()),
@@ -48,6 +49,7 @@ def run(terms: Terms, membering: Membering, settings: Settings, *, level: str) -
             address=_address(membering, service.address),
             instance_id=membering.instance_id,
             lifetimes=bootstrap.lifetimes(settings),
+            projections=registered(),
             snapshots=membering.snapshots,
             timeout=settings.connect_timeout,
         )
@@ -64,6 +66,7 @@ def run(terms: Terms, membering: Membering, settings: Settings, *, level: str) -
             token=bootstrap.token(settings),
             read_timeout=settings.read_timeout,
             connect_timeout=settings.connect_timeout,
+            projections=registered,
         )
         opened.callback(everybody.close)
 

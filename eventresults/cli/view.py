@@ -28,7 +28,8 @@ def stats(*, url: Url = None, view: View = None, output: Output = None) -> None:
     if chosen(output) is not Format.TABLE:
         print_one(found, output=output)
         return
-    partitions = [{**one, "complete_since": iso(one["complete_since"])} for one in found.pop("partitions")]
+    told = found.pop("partitions")
+    partitions = [{**one, "complete_since": iso(one["complete_since"]), "projections": ", ".join(one["projections"])} for one in told]
     print_one(found, output=output)
     columns: dict[str, None] = {}
     for one in partitions:

@@ -27,6 +27,10 @@ def _lifetime(value: Any) -> float | None:
     return durations.seconds(value) or None
 
 
+def _paths(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
 def _view(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return ",".join(str(part) for part in value)
@@ -43,6 +47,7 @@ Maybe = Annotated[Annotated[int, Field(ge=1)] | None, Allowed("a whole number, a
 Switch = Annotated[bool, Allowed("true or false")]
 Text = Annotated[str | None, Allowed("a text")]
 File = Annotated[str | None, BeforeValidator(_view), Allowed("a file's path")]
+Paths = Annotated[tuple[str, ...], BeforeValidator(_paths), Allowed("import paths such as shop.spend:SPEND, with commas between")]
 Secret = Annotated[SecretStr | None, Allowed("a secret text")]
 
 
@@ -73,6 +78,10 @@ class Settings(BaseModel):
     append_timeout: Wait = Field(10.0, description="How long a fact may take to be accepted, a full buffer included.")
     read_timeout: Wait = Field(10.0, description="How long a read waits for an answer that is new enough.")
     connect_timeout: Wait = Field(10.0, description="How long the first contact with the log may take.")
+
+    projections: Paths = Field(
+        (), description="Projections to run beside the view, with those of installed packages: each as module:object, commas between."
+    )
 
     max_value_bytes: Bytes = Field(ByteSize(8 * 2**20), description="Largest fact; a larger one raises ValueTooLarge.")
     max_in_flight: Many = Field(10_000, description="Facts that a recorder holds unacknowledged before it blocks.")

@@ -14,8 +14,10 @@ from eventresults.domain.events import TaskRevokeRequested, UnknownEvent
 from eventresults.domain.fold import reason_dropped
 from eventresults.domain.meta import GroupMeta, TaskMeta
 from eventresults.domain.position import Position
+from eventresults.domain.projection import Projection
 from eventresults.errors import EventCorrupt
 from eventresults.log.base import Poll, Record
+from eventresults.projector.running import Running
 from eventresults.projector.states import Lifetimes, States
 from eventresults.view import keys
 from eventresults.view.base import Change, Fact
@@ -81,17 +83,24 @@ def fingerprint(record: Record) -> bytes:
 
 
 def fold_poll(
-    shard: Shard, head: Head, poll: Poll, lifetimes: Lifetimes, *, watched: Callable[[Iterable[str]], set[str]] = lambda _: set()
+    shard: Shard,
+    head: Head,
+    poll: Poll,
+    lifetimes: Lifetimes,
+    *,
+    watched: Callable[[Iterable[str]], set[str]] = lambda _: set(),
+    projections: Sequence[Projection] = (),
 ) -> Folded:
     """Fold what one poll of this shard's partition gave. Reads the shard, changes nothing in it.
 
-    `watched` says whose changes will be told, of the ids it is given.
+    `watched` says whose changes will be told, of the ids it is given. `projections` are told each fact that counts.
     """
     records = poll.records
     # A record's key is its subject, or the record is a dead letter: one look for all rows, before anything is decoded.
     subjects = {_subject(record) for record in records}
     states = States(shard.tasks(subjects), {}, lifetimes)
-    fold = _Fold(shard, Batch(head), states, lifetimes, watched(subjects))
+    running = Running(shard, head, projections) if projections else None
+    fold = _Fold(shard, Batch(head), states, lifetimes, watched(subjects), running)
     for record in records:
         fold.one(record)
     fold.finish()
@@ -100,6 +109,7 @@ def fold_poll(
     batch, counts = fold.batch, fold.counts
     counts["swept"] = sweep(shard, batch, now=log_time, keep=lifetimes.history, most=max(SWEEP_ROWS, 2 * len(records)))
     counts["records"] = len(records)
+    marks = {} if running is None else running.batch_into(batch)
     total = Counter(head.counts)
     total.update({name: number for name, number in counts.items() if number})
     batch.head = replace(
@@ -109,6 +119,7 @@ def fold_poll(
         fingerprint=fingerprint(last) if last else head.fingerprint,
         log_time=log_time,
         counts=dict(total),
+        projections=marks,
     )
     return Folded(batch, shard, records, states, fold.watched, fold.kept, fold.requested)
 
@@ -116,8 +127,11 @@ def fold_poll(
 class _Fold:
     """The facts of one poll on their way into a batch."""
 
-    def __init__(self, shard: Shard, batch: Batch, states: States, lifetimes: Lifetimes, watched: set[str]) -> None:
+    def __init__(
+        self, shard: Shard, batch: Batch, states: States, lifetimes: Lifetimes, watched: set[str], running: Running | None
+    ) -> None:
         self.batch = batch
+        self._running = running
         self.watched = watched
         self.kept: list[Change] = []
         self.counts: Counter[str] = Counter()
@@ -132,7 +146,7 @@ class _Fold:
         #: When the sweep shall look at the segment; None: never, for a row whose history it holds stays for ever.
         self._segment_due: int | None = 0
 
-    def one(self, record: Record) -> None:
+    def one(self, record: Record) -> None:  # noqa: C901 - the hot loop, where a call costs
         """Fold one record, and remember it as history."""
         offset, log_time, key, value = record
         at = Position(self._partition, offset)
@@ -152,6 +166,9 @@ class _Fold:
             self.requested.add(event.task_id)
         if self.watched and event.subject in self.watched:
             self.kept.append(Change(event.subject, Fact(at, log_time, event), after))
+
+        if self._running is not None:
+            self._running.tell(event, at, log_time, before, after)
 
         self._folded += 1
         segment = self._segment

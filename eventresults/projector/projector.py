@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import NamedTuple
 
+from eventresults.domain.projection import Projection
 from eventresults.log.base import EventReader, Poll
 from eventresults.projector.batch import fold_poll
 from eventresults.projector.states import Lifetimes
@@ -42,12 +43,14 @@ class Projector:
         lifetimes: Lifetimes | None = None,
         *,
         observer: Observer = unobserved,
+        projections: Sequence[Projection] = (),
     ) -> None:
         self._reader = reader
         self._view = view
         self._heads = dict(heads)
         self._lifetimes = lifetimes or Lifetimes()
         self._observer = observer
+        self._projections = projections
 
     @property
     def heads(self) -> Mapping[int, Head]:
@@ -69,7 +72,7 @@ class Projector:
             if partition not in self._heads:
                 continue  # it left while this was on its way
             shard, before, begun = self._view.shard(partition), self._heads[partition], perf_counter()
-            folded = fold_poll(shard, before, poll, self._lifetimes, watched=self._view.listeners.watched)
+            folded = fold_poll(shard, before, poll, self._lifetimes, watched=self._view.listeners.watched, projections=self._projections)
             committing = perf_counter()
             shard.commit(folded.batch)
             committed = perf_counter()

@@ -20,8 +20,8 @@ from eventresults.log.base import Log
 from eventresults.log.own import OwnWrites
 from eventresults.log.question import Question
 from eventresults.reading.own import needed_of, needed_of_all
-from eventresults.view import history, listing, openrows
-from eventresults.view.base import Fact, Freshness, Listener, Openness, OpenPage, Subscription, TaskPage
+from eventresults.view import history, listing, openrows, projected
+from eventresults.view.base import Fact, Freshness, Listener, Openness, OpenPage, ProjectedPage, Subscription, TaskPage, Wanted
 from eventresults.view.history import HistoryPage
 from eventresults.view.live import LiveView
 from eventresults.view.shard import Shard
@@ -164,6 +164,26 @@ class FreshReader:
             deadline,
             self._bringing(listed, freshness, deadline),
         )
+
+    def projected(
+        self, wanted: Wanted, *, freshness: Freshness = "default", timeout: float | None = None, partitions: Sequence[int] | None = None
+    ) -> ProjectedPage:
+        """See `ViewReader.projected`. With `partitions`, of these alone."""
+        deadline = self._deadline(timeout)
+        view = self._view
+        listed = view.partitions if partitions is None else partitions
+        self._await_folded(needed_of_all(self._own, deadline), deadline)
+        while True:
+            before = view.shards
+            found = self._read(
+                lambda shards: projected.look(wanted, view.projections, {partition: shards[partition] for partition in listed}),
+                deadline,
+                self._bringing(listed, freshness, deadline),
+            )
+            if found is not None:
+                return found
+            if not view.wait_for_others(before, deadline):
+                raise self._stale({}, f"the projection {wanted.name!r} is being built from the log", 0.0)
 
     def subscribe(self, subjects: Iterable[str], listener: Listener) -> Subscription:
         """See `ViewReader.subscribe`."""

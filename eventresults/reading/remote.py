@@ -7,7 +7,7 @@ from functools import partial
 from time import monotonic, time
 from typing import Any
 
-from eventresults.codec import rows
+from eventresults.codec import plain, rows
 from eventresults.codec.ids import key_of
 from eventresults.domain.meta import GroupMeta, TaskMeta
 from eventresults.domain.position import Position
@@ -16,7 +16,7 @@ from eventresults.log.base import Log
 from eventresults.log.own import OwnWrites
 from eventresults.reading.own import needed_of, needed_of_all
 from eventresults.view import protocol
-from eventresults.view.base import Fact, Freshness, Listener, Openness, OpenPage, OpenRow, Subscription, TaskPage
+from eventresults.view.base import Fact, Freshness, Listener, Openness, OpenPage, OpenRow, ProjectedPage, Subscription, TaskPage, Wanted
 from eventresults.view.listeners import Listeners
 from eventresults.view.remote import RemoteView
 
@@ -140,6 +140,18 @@ class RemoteReader:
     def _opened(self, query: Mapping[str, Any], freshness: Freshness, timeout: float | None, partitions: Sequence[int] | None) -> OpenPage:
         answer = self._ask_all(protocol.Open, protocol.Opened, query, freshness, timeout, partitions)
         return OpenPage([OpenRow(*row) for row in answer.rows], answer.cursor)
+
+    def projected(self, wanted: Wanted, *, freshness: Freshness = "default", timeout: float | None = None) -> ProjectedPage:
+        """See `ViewReader.projected`."""
+        return self.projected_of(None, wanted, freshness=freshness, timeout=timeout)
+
+    def projected_of(
+        self, partitions: Sequence[int] | None, wanted: Wanted, *, freshness: Freshness, timeout: float | None
+    ) -> ProjectedPage:
+        """The same of these partitions alone, all of which the owner must have."""
+        query = {**wanted._asdict(), "partitions": None if partitions is None else list(partitions)}
+        answer = self._ask_all(protocol.States, protocol.Projected, query, freshness, timeout, partitions)
+        return ProjectedPage([(key, plain.unpack(raw)) for key, raw in answer.rows], answer.after)
 
     def subscribe(self, subjects: Iterable[str], listener: Listener) -> Subscription:
         """See `ViewReader.subscribe`."""

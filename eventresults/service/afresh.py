@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+from eventresults.domain.projection import Projection
 from eventresults.errors import LogUnavailable, ViewStale
 from eventresults.log.base import Log
 from eventresults.projector import Lifetimes, fold_poll
@@ -40,16 +41,16 @@ def rebuild(owner: Owner, *, progress: Progress | None = None, timeout: float = 
     with owner.place.draft() as draft:
         opened = open_shards(draft.open_store, info)
         try:
-            count = fold_to(owner.log, opened, _positions(owner), owner.lifetimes, progress)
+            count = fold_to(owner.log, opened, _positions(owner), owner.lifetimes, progress, owner.projections)
             build, opened = draft.adopt(opened, info)
         except BaseException:
             opened.close()
             raise
         try:
-            count += fold_to(owner.log, opened, _positions(owner), owner.lifetimes, None)
+            count += fold_to(owner.log, opened, _positions(owner), owner.lifetimes, None, owner.projections)
             with owner.still:
                 # Not one record further than the live view: who watches it was told of no later one.
-                count += fold_to(owner.log, opened, _positions(owner), owner.lifetimes, None)
+                count += fold_to(owner.log, opened, _positions(owner), owner.lifetimes, None, owner.projections)
                 owner.replace(build, opened)
         except BaseException:
             opened.close()
@@ -59,7 +60,13 @@ def rebuild(owner: Owner, *, progress: Progress | None = None, timeout: float = 
 
 
 def rebuild_beside(
-    log: Log, place: Place, *, lifetimes: Lifetimes | None = None, progress: Progress | None = None, timeout: float = 10.0
+    log: Log,
+    place: Place,
+    *,
+    lifetimes: Lifetimes | None = None,
+    projections: Sequence[Projection] = (),
+    progress: Progress | None = None,
+    timeout: float = 10.0,
 ) -> int:
     """Fold the log into a new generation without owning the current one, and make it current; the number of records folded.
 
@@ -70,14 +77,14 @@ def rebuild_beside(
     info = log.info(timeout)
     with place.draft() as draft:
         with closing(open_shards(draft.open_store, info)) as opened:
-            count = fold_to(log, opened, info.ends, lifetimes or Lifetimes(), progress)
+            count = fold_to(log, opened, info.ends, lifetimes or Lifetimes(), progress, projections)
             behind = count
             while True:
                 ends = log.ends(list(opened.heads), timeout)
                 came = sum(ends[partition] - at for partition, at in opened.positions.items())
                 if came <= FEW or came > behind // 2:  # or they come about as fast as we fold, and the rest is the next owner's
                     break
-                count += fold_to(log, opened, ends, lifetimes or Lifetimes(), None)
+                count += fold_to(log, opened, ends, lifetimes or Lifetimes(), None, projections)
                 behind = came
         build, _ = draft.adopt(Opened({}, {}), info)
         with closing(build):
@@ -148,7 +155,14 @@ def _positions(owner: Owner) -> dict[int, int]:
     return {partition: head.next_offset for partition, head in owner.heads.items()}
 
 
-def fold_to(log: Log, opened: Opened, ends: Mapping[int, int], lifetimes: Lifetimes, progress: Progress | None) -> int:
+def fold_to(
+    log: Log,
+    opened: Opened,
+    ends: Mapping[int, int],
+    lifetimes: Lifetimes,
+    progress: Progress | None,
+    projections: Sequence[Projection] = (),
+) -> int:
     """Move these shards exactly up to `ends`; the number of records folded. Raises `LogUnavailable` when the log stops answering."""
     heads = opened.heads
     total = sum(max(end - heads[p].next_offset, 0) for p, end in ends.items())
@@ -173,7 +187,11 @@ def fold_to(log: Log, opened: Opened, ends: Mapping[int, int], lifetimes: Lifeti
                 if next_offset <= heads[partition].next_offset:
                     continue
                 folded = fold_poll(
-                    opened.shards[partition], heads[partition], poll._replace(records=within, next_offset=next_offset), lifetimes
+                    opened.shards[partition],
+                    heads[partition],
+                    poll._replace(records=within, next_offset=next_offset),
+                    lifetimes,
+                    projections=projections,
                 )
                 opened.shards[partition].commit(folded.batch)
                 heads[partition] = folded.batch.head

@@ -17,6 +17,7 @@ from eventresults.service.owner import Owner
 from eventresults.service.places import FolderPlace
 from eventresults.service.snapshots import checkpoint_view, checkpoints_in
 from eventresults.service.surveys import complete_since, survey_here
+from eventresults.view import projected
 from eventresults.view.folders import explained
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ _verifying = threading.Lock()
 
 
 def answer(owner: Owner | Member, what: str, arguments: Mapping[str, Any], timeout: float, *, doorway: Doorway | None = None) -> Any:
-    """`stats`: where the view is, which generation, and of each partition: position, end of the log, lag, bytes, counts, and
-    `complete_since`: the log time (ms) from which on whatever existed is here with its whole history (the rest may have been swept).
+    """`stats`: where the view is, which generation, its projections by version, and of each partition: position, end of the log, lag,
+    bytes, counts, the marks of projections (see `eventresults.view.projected`) and `complete_since`: the log time (ms) from which on
+    whatever existed is here with its whole history (the rest may have been swept).
 
     `survey`: of each partition here, the tasks at a moment: see `survey_here`.
 
@@ -126,6 +128,7 @@ def _stats(owner: Owner | Member, timeout: float, doorway: Doorway | None) -> di
                     "lag": end - position,
                     "bytes": size,
                     "complete_since": complete_since(owner, partition),
+                    "projections": projected.begun(owner.projections) if head.fresh else head.projections,
                     **head.counts,
                 }
             )
@@ -134,6 +137,7 @@ def _stats(owner: Owner | Member, timeout: float, doorway: Doorway | None) -> di
         "generation": owner.generation,
         "log": owner.log.url,
         "pid": os.getpid(),
+        "projections": {one.name: one.version for one in owner.projections},
         "connections": 0 if doorway is None else doorway.connections,
         "watched": 0 if doorway is None else doorway.watched,
         "partitions": partitions,

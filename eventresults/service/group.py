@@ -16,13 +16,14 @@ from eventresults.errors import EventResultsError, NotOwner, ViewUnavailable
 from eventresults.log.forked import leave_to_parent, tell_of_forks
 from eventresults.log.membership import GroupLog
 from eventresults.log.own import OwnWrites
+from eventresults.projector.registered import NONE, Registered
 from eventresults.reading import RemoteReader
 from eventresults.service.links import Link
 from eventresults.service.placing import Placing
 from eventresults.service.pool import Pool
 from eventresults.service.routes import Routes
-from eventresults.view import listing, openrows
-from eventresults.view.base import Fact, Freshness, Listener, Openness, OpenPage, Subscription, TaskPage
+from eventresults.view import listing, openrows, projected
+from eventresults.view.base import Fact, Freshness, Listener, Openness, OpenPage, ProjectedPage, Subscription, TaskPage, Wanted
 from eventresults.view.listeners import Listeners
 
 #: Members asked at the same time.
@@ -38,7 +39,15 @@ class GroupView:
     """
 
     def __init__(
-        self, log: GroupLog, own: OwnWrites, *, group: str, token: str | None, read_timeout: float, connect_timeout: float
+        self,
+        log: GroupLog,
+        own: OwnWrites,
+        *,
+        group: str,
+        token: str | None,
+        read_timeout: float,
+        connect_timeout: float,
+        projections: Registered = NONE,
     ) -> None:
         self.listeners = Listeners()
         self._log = log
@@ -47,6 +56,7 @@ class GroupView:
         self._token = token
         self._read_timeout = read_timeout
         self._connect_timeout = connect_timeout
+        self._projections = projections
         self._begin()
         tell_of_forks(self)
 
@@ -144,6 +154,18 @@ class GroupView:
             deadline,
         )
         return openrows.merged(pages, limit)
+
+    def projected(self, wanted: Wanted, *, freshness: Freshness = "default", timeout: float | None = None) -> ProjectedPage:
+        """See `ViewReader.projected`. What several members hold of a key is merged here, by a projection that this process must have."""
+        deadline = self._deadline(timeout)
+        pages = self._of_all(
+            lambda reader, partitions: reader.projected_of(
+                partitions, wanted, freshness=freshness, timeout=max(deadline - monotonic(), 0.0)
+            ),
+            deadline,
+        )
+        mine = {} if len(pages) == 1 else {one.name: one for one in self._projections()}
+        return projected.merged(mine.get(wanted.name), wanted, pages)
 
     def wait_until(self, position: Position, timeout: float | None = None) -> bool:
         """See `FreshReader.wait_until`."""

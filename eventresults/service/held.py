@@ -18,6 +18,7 @@ from eventresults.service.finder import Held
 from eventresults.service.leaving import end_without_destructors
 from eventresults.service.owner import Owner
 from eventresults.service.places import FolderPlace
+from eventresults.service.rebuilding import Rebuilding
 from eventresults.service.session import LONGEST, Served
 from eventresults.service.told import Told
 from eventresults.view.channel import Channel
@@ -49,6 +50,7 @@ class Owned:
         owner.on_resign = self._resigned
         owner.on_replaced = self._replaced
         self._open_door()
+        self._rebuilding = Rebuilding(owner)
 
     @property
     def lost(self) -> bool:
@@ -66,6 +68,7 @@ class Owned:
 
     def close(self) -> None:
         """See `Held.close`."""
+        self._rebuilding.close()
         doorway = self.doorway
         if doorway is not None:
             self.owner.begin_beat()

@@ -15,6 +15,7 @@ from eventresults.errors import Closed, ViewError, ViewLocked, ViewStale
 from eventresults.log.base import Log
 from eventresults.log.own import OwnWrites
 from eventresults.projector import Lifetimes
+from eventresults.projector.registered import NONE, Registered
 from eventresults.reading import FreshReader
 from eventresults.service.endpoint import check_folder, endpoint
 from eventresults.service.finder import Held
@@ -42,7 +43,8 @@ class HostFinder:
     """Finds the view of one host: this process's own, or that of the process which owns it.
 
     With `may_own=False`, in a process patched by gevent or eventlet, and in one forked from an owner, never this process's own; these
-    send an `heir`, where they have one, when nobody owns it. `clock` gives milliseconds since the epoch.
+    send an `heir`, where they have one, when nobody owns it. `projections` are run when this process owns the view. `clock`
+    gives milliseconds since the epoch.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class HostFinder:
         read_timeout: float,
         may_own: bool = True,
         heir: Heir | None = None,
+        projections: Registered = NONE,
         clock: Callable[[], int] = lambda: int(time() * 1000),
     ) -> None:
         self._log = log
@@ -64,6 +67,7 @@ class HostFinder:
         self._read_timeout = read_timeout
         self._may_own = may_own
         self._heir = heir if isinstance(place, FolderPlace) else None
+        self._projections = projections
         self._clock = clock
         self._given_up = False
 
@@ -141,6 +145,7 @@ class HostFinder:
             self._log,
             self._place,
             lifetimes=self._lifetimes,
+            projections=self._projections(),
             timeout=max(deadline - monotonic(), 0.001),
             listeners=listeners,
             after=after,

@@ -9,6 +9,7 @@ from eventresults.errors import ViewLocked
 from eventresults.log.base import Log
 from eventresults.log.own import OwnWrites
 from eventresults.projector import Lifetimes
+from eventresults.projector.registered import NONE, Registered
 from eventresults.service.heir import Heir
 from eventresults.service.held import Joined, Owned
 from eventresults.service.host import HostFinder
@@ -21,7 +22,7 @@ class LocalView(PointedView):
     """A `ViewReader` of the view at `place`: nothing is opened before the first call, and every call may raise what `Owner.open` does.
 
     With `may_own=False` (`own="never"`) it only reads what another process owns. `heir` has another process own it where this one cannot,
-    and nobody does. `clock` gives milliseconds since the epoch.
+    and nobody does. `projections` are run when this process owns it. `clock` gives milliseconds since the epoch.
     """
 
     def __init__(
@@ -35,9 +36,20 @@ class LocalView(PointedView):
         connect_timeout: float,
         may_own: bool = True,
         heir: Heir | None = None,
+        projections: Registered = NONE,
         clock: Callable[[], int] = lambda: int(time() * 1000),
     ) -> None:
-        finder = HostFinder(log, place, own, lifetimes=lifetimes, read_timeout=read_timeout, may_own=may_own, heir=heir, clock=clock)
+        finder = HostFinder(
+            log,
+            place,
+            own,
+            lifetimes=lifetimes,
+            read_timeout=read_timeout,
+            may_own=may_own,
+            heir=heir,
+            projections=projections,
+            clock=clock,
+        )
         super().__init__(finder, log, own, read_timeout=read_timeout, connect_timeout=connect_timeout)
 
     @property

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
 
+from eventresults.domain.projection import Projection
 from eventresults.errors import Closed, EventResultsError, LogError, NotOwner, ViewCorrupt, ViewError, ViewStale
 from eventresults.log.base import LogInfo
 from eventresults.log.membership import GroupLog, Membership
@@ -22,6 +23,7 @@ from eventresults.service.places import Build, FolderPlace
 from eventresults.service.shards import Outdated, open_shard, why_outdated
 from eventresults.service.snapshots import restore_shard
 from eventresults.service.told import Told
+from eventresults.view import projected
 from eventresults.view.live import LiveView
 from eventresults.view.shard import Head, Shard
 
@@ -53,6 +55,7 @@ class Member:
         address: str,
         instance_id: str | None = None,
         lifetimes: Lifetimes | None = None,
+        projections: Sequence[Projection] = (),
         snapshots: Path | None = None,
         timeout: float = 10.0,
         session_timeout: float = 10.0,
@@ -75,6 +78,7 @@ class Member:
         info = log.info(timeout)
         self.log_id, self.partitions = info.log_id, info.partitions
         self.view = LiveView({}, {})
+        self.view.projections = self.projections = projections
         self.view.elsewhere = self._elsewhere
         self._build: Build = place.open()
         self._heads: dict[int, Head] = {}
@@ -98,7 +102,7 @@ class Member:
             self._pool.shutdown(wait=False)
             self._build.close()
             raise
-        self._projector = Projector(self._membership, self.view, {}, self.lifetimes, observer=self._observe)
+        self._projector = Projector(self._membership, self.view, {}, self.lifetimes, observer=self._observe, projections=projections)
         self._thread = threading.Thread(target=self._run, name="eventresults-projector", daemon=True)
         self._thread.start()
 
@@ -198,6 +202,8 @@ class Member:
         except BaseException:
             shard.close()
             raise
+        if outdated is None and (behind := projected.behind(head, self.projections)):
+            outdated = Outdated(f"its projections were added or changed ({', '.join(behind)})", same_log=True)
         if outdated is not None:
             shard.close()
             shard, head = self._begin_anew(partition, outdated, info)

@@ -18,7 +18,7 @@ def served_by(member: Member, *, read_timeout: float) -> Served:
     """The shards that this member holds, whichever they are at the time."""
 
     def answered(what: str, arguments: Mapping[str, Any], timeout: float) -> Any:
-        if what not in {"stats", "verify"}:
+        if what not in {"stats", "survey", "verify"}:
             raise ViewError(f"A member of a group cannot be asked for {what!r} from elsewhere.", reason="unknown question")
         return answer(member, what, arguments, timeout)
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic, sleep
 
+from eventresults.domain.projection import Projection
 from eventresults.errors import Closed, EventResultsError, LogError, TopicMisconfigured, ViewError, ViewLocked, ViewStale
 from eventresults.log.base import Log, LogInfo
 from eventresults.projector import Lifetimes, Observer, Projector, Step, replay, unobserved
@@ -20,6 +21,7 @@ from eventresults.service.opening import begin_anew, close_all, take, take_over,
 from eventresults.service.places import Build, Place
 from eventresults.service.shards import Opened, Outdated, open_shards, why_outdated
 from eventresults.service.told import Told, identity
+from eventresults.view import projected
 from eventresults.view.listeners import Listeners
 from eventresults.view.live import LiveView
 from eventresults.view.shard import Head
@@ -53,6 +55,7 @@ class Owner:
         *,
         lifetimes: Lifetimes,
         timeout: float,
+        projections: Sequence[Projection] = (),
         listeners: Listeners | None = None,
         told: Mapping[int, int] | None = None,
     ) -> None:
@@ -61,6 +64,7 @@ class Owner:
         self.lifetimes = lifetimes
         self.view = LiveView(opened.shards, opened.positions, listeners, told=told)
         self.view.on_doubt = self._wake
+        self.view.projections = self.projections = projections
         #: Told of every poll that is folded.
         self.observer: Observer = unobserved
         #: Held while the view moves one step; hold it to keep the view still.
@@ -94,12 +98,15 @@ class Owner:
         place: Place,
         *,
         lifetimes: Lifetimes | None = None,
+        projections: Sequence[Projection] = (),
         timeout: float = 10.0,
         listeners: Listeners | None = None,
         after: Told | None = None,
         silent: bool = False,
     ) -> Owner:
         """Take the view's lock, check it against the log, tell `listeners` what they missed since `after`, and start projecting.
+
+        `projections` are run beside the tasks' fold; those that were not run up to here are `behind`.
 
         With `silent`, the owner of the current generation is there but does not answer: a clone of what it holds is the next one.
 
@@ -117,7 +124,9 @@ class Owner:
             told = after.offsets if same_log else dict.fromkeys(opened.positions, 0)
             if listeners is not None and not same_log:
                 listeners.caught_up()
-        owner = cls(log, place, build, opened, lifetimes=lifetimes, timeout=timeout, listeners=listeners, told=told)
+        owner = cls(
+            log, place, build, opened, lifetimes=lifetimes, projections=projections, timeout=timeout, listeners=listeners, told=told
+        )
         try:
             if listeners is not None and told is not None:
                 # The caller says when they have caught up: it may come to nothing yet.
@@ -165,6 +174,11 @@ class Owner:
     def heads(self) -> dict[int, Head]:
         """Where each shard stands, as of the last commit."""
         return dict(self._heads)
+
+    @property
+    def behind(self) -> list[str]:
+        """Projections that were not folded all the way, or by another version: nothing is read of them until the view is built anew."""
+        return sorted({name for head in self._heads.values() for name in projected.behind(head, self.projections)})
 
     def begin_beat(self) -> None:
         """Nobody listens here any more: while it closes, it gives other signs of life. As it is made, it does."""
@@ -261,7 +275,9 @@ class Owner:
         with self.still:
             if self._projector is None:
                 reader = self.log.reader({partition: head.next_offset for partition, head in self._heads.items()})
-                self._projector = Projector(reader, self.view, self._heads, self.lifetimes, observer=self._observe)
+                self._projector = Projector(
+                    reader, self.view, self._heads, self.lifetimes, observer=self._observe, projections=self.projections
+                )
             projector = self._projector
         if self._stop.is_set():
             return

@@ -21,7 +21,7 @@ from eventresults.service.finder import Finder, Held, Reading
 from eventresults.service.leaving import close_at_exit
 from eventresults.service.missed import tell_missed_revokes
 from eventresults.service.told import Told
-from eventresults.view.base import Fact, Freshness, Listener, Openness, OpenPage, Subscription, TaskPage
+from eventresults.view.base import Fact, Freshness, Listener, Openness, OpenPage, ProjectedPage, Subscription, TaskPage, Wanted
 from eventresults.view.listeners import Listeners
 
 logger = logging.getLogger(__name__)
@@ -118,6 +118,10 @@ class PointedView:
     ) -> OpenPage:
         """See `ViewReader.opened`."""
         return self._ask(lambda reader, left: reader.opened(kind, limit=limit, cursor=cursor, freshness=freshness, timeout=left), timeout)
+
+    def projected(self, wanted: Wanted, *, freshness: Freshness = "default", timeout: float | None = None) -> ProjectedPage:
+        """See `ViewReader.projected`."""
+        return self._ask(lambda reader, left: reader.projected(wanted, freshness=freshness, timeout=left), timeout)
 
     def subscribe(self, subjects: Iterable[str], listener: Listener) -> Subscription:
         """See `ViewReader.subscribe`."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from time import monotonic
 from typing import Any, Final, NamedTuple, Protocol
 
-from eventresults.codec import rows
+from eventresults.codec import plain, rows
 from eventresults.domain.meta import TaskMeta
 from eventresults.errors import Closed, EventResultsError, ViewError, ViewStale
 from eventresults.log.base import Log
@@ -20,7 +20,7 @@ from eventresults.projector import Gate, Lifetimes, replay
 from eventresults.reading import FreshReader
 from eventresults.service.feed import Feed, Outgoing, to_loop
 from eventresults.view import protocol
-from eventresults.view.base import Change, Listener
+from eventresults.view.base import Change, Listener, Wanted
 from eventresults.view.live import LiveView
 
 logger = logging.getLogger(__name__)
@@ -217,6 +217,10 @@ class Session:
             case protocol.Opened():
                 found_open = reader.opened(**said.query, freshness=freshness, timeout=left)
                 return protocol.Open(said.call, [(row.subject, row.facts) for row in found_open.items], found_open.cursor)
+            case protocol.Projected():
+                query = dict(said.query)
+                states = reader.projected(partitions=query.pop("partitions"), wanted=Wanted(**query), freshness=freshness, timeout=left)
+                return protocol.States(said.call, [(key, plain.pack(state)) for key, state in states.items], states.after)
 
     # Watching
 

@@ -89,6 +89,27 @@ class OpenPage(NamedTuple):
     cursor: str | None
 
 
+class Wanted(NamedTuple):
+    """States of a projection that are asked for: of these `keys`, or (None) a page of those that begin with `prefix` and follow `after`.
+
+    `version`: the one that the asker knows, which whoever answers must run; None: any.
+    """
+
+    name: str
+    version: int | None = None
+    keys: Sequence[str] | None = None
+    prefix: str = ""
+    after: str | None = None
+    limit: int = 1_000
+
+
+class ProjectedPage(NamedTuple):
+    """States by key, in the order of the keys. `after` continues it; None: that was the end."""
+
+    items: list[tuple[str, Any]]
+    after: str | None
+
+
 class Subscription(Protocol):
     """A live stream of changes of some ids."""
 
@@ -157,6 +178,13 @@ class ViewReader(Protocol):
         """What stands open, by id: see `eventresults.view.openrows` for the kinds and what their rows tell.
 
         A page holds at most `limit` rows. Raises ValueError for a cursor that this method did not make.
+        """
+
+    def projected(self, wanted: Wanted, *, freshness: Freshness = "default", timeout: float | None = None) -> ProjectedPage:
+        """States of a projection, merged over all partitions; of `keys` those that have one.
+
+        Raises `ProjectionUnknown` when it is not run where the view is held, `ProjectionFailed` when its code failed, `ViewStale` also
+        while it is built anew, and ValueError for a limit below 1.
         """
 
     def subscribe(self, subjects: Iterable[str], listener: Listener) -> Subscription:

@@ -10,6 +10,7 @@ OPEN = b"o"  #: o + (tag + id of the row) -> what stands open there
 EXPIRY = b"e"  #: e + log time + (tag + id of the row) -> empty
 DEAD = b"d"  #: d + offset -> dead letter
 META = b"m"  #: m + name
+PROJECTED = b"p"  #: p + projection + 00 + key -> its state
 
 HEAD = META + b"head"  #: the shard's head: next offset, log id, fingerprint, schema, counters
 
@@ -52,6 +53,16 @@ def expiry(at: int, row: bytes) -> bytes:
 def dead(offset: int) -> bytes:
     """Dead letter at this offset."""
     return DEAD + number(offset)
+
+
+def projected(name: str, key: str) -> bytes:
+    """Row of one key of a projection; of all that begin with it, a prefix."""
+    return PROJECTED + name.encode() + b"\x00" + key.encode()
+
+
+def projected_key(row: bytes) -> str:
+    """The key in such a row."""
+    return row[row.index(b"\x00") + 1 :].decode()
 
 
 def after(tag: bytes) -> bytes:

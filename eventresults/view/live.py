@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import NoReturn, TypeVar
 
+from eventresults.domain.projection import Projection
 from eventresults.errors import Closed, EventResultsError, NotOwner, TopicMisconfigured
 from eventresults.view.base import Change, Listener
 from eventresults.view.listeners import Listeners, Subscribed
@@ -40,6 +41,8 @@ class LiveView:
         self._telling = threading.Lock()
         self._trouble: EventResultsError | None = None
         self._closed = False
+        #: What is folded beside the tasks.
+        self.projections: Sequence[Projection] = ()
         self._doubt: EventResultsError | None = None
         #: Who is told of changes.
         self.listeners = Listeners() if listeners is None else listeners

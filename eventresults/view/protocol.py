@@ -130,6 +130,16 @@ class Opened(Message, tag=10):
     timeout: float
 
 
+class Projected(Message, tag=11):
+    """States of a projection; `query` holds the fields of `Wanted`, and `partitions` (None: all that are here)."""
+
+    call: int
+    query: dict[str, Any]
+    freshness: WireFreshness
+    needed: Vector
+    timeout: float
+
+
 class Hello(Message, tag=32):
     """Who answers. `positions` is how far the view is."""
 
@@ -225,9 +235,17 @@ class Open(Message, tag=44):
     cursor: str | None
 
 
+class States(Message, tag=45):
+    """States by key, as packed, and the key after which there are more."""
+
+    call: int
+    rows: list[tuple[str, bytes]]
+    after: str | None
+
+
 #: What a view is asked, and what it answers.
-Lookup = Tasks | Group | History | Recent | Opened
-Found = Rows | Facts | Page | Open
+Lookup = Tasks | Group | History | Recent | Opened | Projected
+Found = Rows | Facts | Page | Open | States
 Question = Lookup | Reach | Ask
 Request = Question | Watch | Unwatch | WatchRevokes
 Answer = Found | Said | Failed | Watching

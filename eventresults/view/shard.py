@@ -6,10 +6,10 @@ kept decoded, so that the fold of a task in flight reads no disk.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from eventresults.codec import plain, rows
 from eventresults.codec.events import decode_event
@@ -44,6 +44,13 @@ class Head:
     log_time: int = 0
     schema: int = SCHEMA
     counts: dict[str, int] = field(default_factory=dict)
+    #: The projections that were folded up to here: see `eventresults.view.projected`.
+    projections: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether nothing was folded yet."""
+        return self.last_offset < 0 and not self.counts
 
     def encode(self) -> bytes:
         """The head's row."""
@@ -194,6 +201,10 @@ class Shard:
     def get(self, key: bytes) -> bytes | None:
         """One raw row."""
         return self._store.get(key)
+
+    def get_many(self, row_keys: Sequence[bytes]) -> list[bytes | None]:
+        """Raw rows, in the order of their keys."""
+        return self._store.get_many(row_keys)
 
     def scan(self, start: bytes, stop: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """Raw rows as they are at this call, for indexes and for whole-view walks."""

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from eventresults.codec.events import encode_event
 from eventresults.domain.events import Event
+from eventresults.domain.projection import Projection
 from eventresults.log.base import Log, Poll, Record
 from eventresults.projector import Lifetimes, fold_poll
 from eventresults.recorder import Appender, Recorder
@@ -42,7 +43,16 @@ def record(event: Event, offset: int, *, log_time: int | None = None) -> Record:
 class Folding:
     """One shard and its head, folded poll by poll, as a projector would."""
 
-    def __init__(self, store: Store | None = None, *, partition: int = 0, lifetimes: Lifetimes | None = None, **shard: Any) -> None:
+    def __init__(
+        self,
+        store: Store | None = None,
+        *,
+        partition: int = 0,
+        lifetimes: Lifetimes | None = None,
+        projections: Sequence[Projection] = (),
+        **shard: Any,
+    ) -> None:
+        self.projections = projections
         self.store = store or MemoryStore()
         self.shard = Shard(self.store, partition, **shard)
         self.head = self.shard.head() or Head(log_id="a-log", partitions=1)
@@ -52,7 +62,8 @@ class Folding:
     def poll(self, records: Sequence[Record], *, next_offset: int | None = None) -> list[Change]:
         """Fold one poll and commit it."""
         behind = records[-1].offset + 1 if records else self.head.next_offset
-        folded = fold_poll(self.shard, self.head, Poll(records, behind if next_offset is None else next_offset), self.lifetimes)
+        poll = Poll(records, behind if next_offset is None else next_offset)
+        folded = fold_poll(self.shard, self.head, poll, self.lifetimes, projections=self.projections)
         self.shard.commit(folded.batch)
         self.head = folded.batch.head
         return list(folded.changes())

@@ -25,6 +25,7 @@ EXPECTED = {
     "events tail", "events cat", "events append",
     "topic init", "topic check",
     "view stats", "view rebuild", "view restore", "view snapshot", "view verify",
+    "projection list", "projection get", "projection items",
     "outbox status", "outbox flush",
     "schema export",
     "config show",

@@ -9,7 +9,8 @@ import eventresults
 from eventresults import errors
 
 CLASSES_AND_FUNCTIONS = """
-AsyncResult EagerResult GroupResult Position Recorder ResultBase ResultSet TaskEvent TaskMeta TaskState TrackedExecutor Tracker
+AsyncResult EagerResult GroupResult Position Projection Recorder ResultBase ResultSet TaskEvent TaskMeta TaskState TrackedExecutor Tracker
+Transition
 allow_join_result assert_will_not_block connect current_task current_tracker denied_join_result result_from_tuple task_join_will_block
 """.split()
 EVENTS = """

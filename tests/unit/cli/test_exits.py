@@ -17,6 +17,7 @@ EXPECTED = {
     "TopicMisconfigured": 78,
     "InvalidTaskId": 2,
     "PastGone": 3,
+    "ProjectionUnknown": 78,
 }
 
 
