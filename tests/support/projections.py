@@ -49,4 +49,4 @@ class ByState:
         return {name: one.get(name, 0) + other.get(name, 0) for name in one | other}
 
 
-SPEND = Spend()
+SPEND, BY_STATE = Spend(), ByState()
