@@ -8,6 +8,7 @@
     ├── TaskRevokedError                  the task was revoked
     ├── WorkerLostError                   the process that ran a task ended under it
     ├── MaxRetriesExceededError           a task asked for one more attempt than it may have
+    ├── ReplayRefused                     a recorded task cannot be run again
     ├── NotPicklable (TypeError)          a task cannot travel to a process, or its outcome back
     ├── Closed                            the tracker (or a part of it) was closed
     ├── InvalidTaskId (ValueError)        an id is not 1 to 1,024 bytes of UTF-8
@@ -94,6 +95,10 @@ class WorkerLostError(EventResultsError):
 
 class MaxRetriesExceededError(EventResultsError):
     """A task asked for another attempt, without an error, after its last one. Attributes: `task_id`, `attempts`."""
+
+
+class ReplayRefused(EventResultsError):
+    """The log does not hold what it takes to run a task again. Attributes: `task_id`, `reason`."""
 
 
 class NotPicklable(EventResultsError, TypeError):

@@ -46,6 +46,7 @@ def task_row(meta: TaskMeta) -> dict[str, Any]:
         "root_id": meta.root_id,
         "group_id": meta.group_id,
         "group_index": meta.group_index,
+        "replay_of": meta.replay_of,
         "children": meta.children,
         "revoke_request": meta.revoke_request,
         "revocation": meta.revocation,

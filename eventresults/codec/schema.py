@@ -93,6 +93,7 @@ DESCRIPTIONS: dict[str, str] = {
     "previous_id": "Id of the task or group before this one in a chain.",
     "queue": "The queue it was sent to.",
     "reason": "Why.",
+    "replay_of": "Id of the task that this one repeats.",
     "request": "What a framework's worker knew of the request beside our own fields: Celery's extended result, say.",
     "requeue": "The message goes back to the queue.",
     "result": "What the task returned.",

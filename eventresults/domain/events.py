@@ -72,7 +72,10 @@ class GroupFact(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSent(TaskFact):
-    """A caller handed the task to a queue. `previous_id` precedes it in a chain; `parent_id` is the task that sent it."""
+    """A caller handed the task to a queue.
+
+    `previous_id` precedes it in a chain; `parent_id` is the task that sent it; `replay_of` the task that it repeats.
+    """
 
     kind: ClassVar[str] = "task-sent"
     name: str | None = None
@@ -88,6 +91,7 @@ class TaskSent(TaskFact):
     expires: AwareDatetime | None = None
     retries: Count | None = None
     ignore_result: Flag | None = None
+    replay_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -197,7 +197,7 @@ def _end_attempt(fields: Fields) -> None:
 
 
 _LATEST: Final = ("name", "args", "kwargs", "queue", "retries")
-_FIRST: Final = ("root_id", "group_id", "group_index", "eta", "expires", "ignore_result")
+_FIRST: Final = ("root_id", "group_id", "group_index", "eta", "expires", "ignore_result", "replay_of")
 
 
 def _send(event: TaskSent, fields: Fields) -> None:

@@ -64,6 +64,8 @@ class TaskMeta(Sparse):
     root_id: str | None = None
     group_id: str | None = None
     group_index: int | None = None
+    #: The task that this one repeats.
+    replay_of: str | None = None
 
     #: The return value, or the meta of the last update while the task is unfinished.
     result: Any = None

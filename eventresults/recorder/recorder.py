@@ -97,6 +97,7 @@ class Recorder:
         expires: datetime | None = None,
         retries: int | None = None,
         ignore_result: bool | None = None,
+        replay_of: str | None = None,
         **envelope: Unpack[Envelope],
     ) -> Appended:
         """The task was handed to a queue."""
@@ -114,6 +115,7 @@ class Recorder:
             "expires": expires,
             "retries": retries,
             "ignore_result": ignore_result,
+            "replay_of": replay_of,
         }
         return self._record(TaskSent.kind, task_id, fields, envelope)
 

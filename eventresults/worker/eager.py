@@ -27,6 +27,10 @@ class EagerSubmitter:
         """See `TrackedExecutor.submit`."""
         return self._run(Call(fn, args, kwargs))
 
+    def again(self, task_id: str, call: Call, *, queue: str | None) -> EagerResult:  # noqa: ARG002 - nothing is recorded
+        """See `Submitter.again`."""
+        return self._run(call)
+
     def map(self, fn: Callable[..., Any], /, *iterables: Iterable[Any]) -> GroupResult:
         """See `TrackedExecutor.map`."""
         return self.group((fn, args) for args in zip(*iterables, strict=False))

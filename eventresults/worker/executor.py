@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from eventresults.errors import Closed, ConfigError, WouldBlock
+from eventresults.worker.again import recorded_call
 from eventresults.worker.context import CurrentTask
 from eventresults.worker.eager import EagerSubmitter
 from eventresults.worker.facts import Facts
@@ -96,6 +97,7 @@ class TrackedExecutor:
         self._schedule = Schedule(self._name)
         self._eager = eager
         self._held = False
+        self._app = app
         self._recorder = app.backend.recorder
         self._facts = Facts(self._recorder, worker=f"{self._name}@{socket.gethostname()}/{self._pid}", later=self._schedule.soon)
         self._revokes = Revokes(lambda: app.backend.reader, concerns=self._holds, obey=self._obey)
@@ -116,7 +118,8 @@ class TrackedExecutor:
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> AsyncResult:
         """Send one task: `fn(*args, **kwargs)`. Its name is `module.qualname`.
 
-        Returns once `sent` was recorded. Arguments that the log cannot hold are recorded as their repr; the task gets them as they are.
+        Returns once `sent` was recorded. Arguments that the log cannot hold are recorded as their repr (`{"repr": …, "flag": …}`); the task
+        gets them as they are.
         Raises `Closed` after `shutdown`, `NotPicklable` where a process cannot get the call, and what `Recorder.sent` raises.
         """
         return self._plain.submit(fn, *args, **kwargs)
@@ -139,6 +142,16 @@ class TrackedExecutor:
         after it never run and are REVOKED ("predecessor … did not succeed"); `get()` on the last raises what failed first.
         """
         return self._plain.chain(functions, *args)
+
+    def replay(self, task_id: str, fn: Callable[..., Any] | None = None) -> AsyncResult:
+        """Run the call of a recorded task again, as a new task whose `replay_of` is this id.
+
+        From its recorded arguments, by the function of its name (`fn`: another), which this process must have imported. Raises
+        `ReplayRefused` when the arguments were not recorded as they were (redacted, too large, written by another serializer), the function
+        is not to be found, or no such task is known; and what `submit` raises.
+        """
+        meta = self._app.backend.reader.get(task_id)
+        return self._plain.again(task_id, recorded_call(task_id, meta, fn), queue=None if meta is None else meta.queue)
 
     def options(
         self,

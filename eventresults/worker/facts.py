@@ -64,6 +64,7 @@ class Facts:
             "group_index": job.group_index,
             "eta": job.eta,
             "expires": job.expires,
+            "replay_of": job.replay_of,
         }
         if not complete:
             self._recorder.sent(job.id, **fields)
@@ -71,9 +72,11 @@ class Facts:
         args, kwargs = job.call.args, job.call.kwargs
         try:
             self._recorder.sent(job.id, args=args, kwargs=kwargs, **fields)
-        except (ValueNotEncodable, ValueTooLarge):
+        except (ValueNotEncodable, ValueTooLarge) as error:
             # The work needs the arguments, the log only tells of them: any object may be one.
-            self._recorder.sent(job.id, args=_shown(args), kwargs=dict(zip(kwargs, _shown(kwargs.values()), strict=True)), **fields)
+            flag = "too-large" if isinstance(error, ValueTooLarge) else "not-encodable"
+            shown = {name: _shown(value, flag) for name, value in kwargs.items()}
+            self._recorder.sent(job.id, args=[_shown(one, flag) for one in args], kwargs=shown, **fields)
 
     def updated(self, task_id: str, state: str, meta: Any) -> None:
         """The task said how far it is."""
@@ -167,8 +170,9 @@ class Facts:
         logger.error("a fact of task %s is lost (%s): %s", job.id, verb.__name__, error)
 
 
-def _shown(values: Any) -> list[str]:
-    return [_show(one) for one in values]
+def _shown(value: Any, flag: str) -> dict[str, str]:
+    """What stands in the place of an argument of which only its repr can be told."""
+    return {"repr": _show(value), "flag": flag}
 
 
 def _show(value: Any) -> str:

@@ -55,6 +55,7 @@ class Job:
     root_id: str
     group_id: str | None = None
     group_index: int | None = None
+    replay_of: str | None = None
     eta: datetime | None = None
     expires: datetime | None = None
     max_retries: int = 0

@@ -57,6 +57,14 @@ class Submitter:
         _note(result)
         return result
 
+    def again(self, task_id: str, call: Call, *, queue: str | None) -> AsyncResult:
+        """Send this call, which was that of this task, once more; to its queue, unless the options name one."""
+        job = self._job(call.fn, call.args, dict(call.kwargs))
+        job.replay_of, job.queue = task_id, job.queue or queue
+        result = self._send(job)
+        _note(result)
+        return result
+
     def map(self, fn: Callable[..., Any], /, *iterables: Iterable[Any]) -> GroupResult:
         """See `TrackedExecutor.map`."""
         return self.group((fn, args) for args in zip(*iterables, strict=False))

@@ -84,6 +84,7 @@ EVENTS: dict[str, Event] = {
         retries=0,
         ignore_result=False,
     ),
+    "sent, as a repetition": TaskSent(**TASK, name="shop.bill", replay_of="task-0"),
     "sent, observed": TaskSent(**TASK, observed=True),
     "sent, another script": TaskSent(**(TASK | {"task_id": "Aufgabe-ß-任務-🐘"}), name="läden.rechnung"),
     "received": TaskReceived(**TASK, worker="worker@host"),

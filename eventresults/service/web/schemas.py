@@ -67,6 +67,7 @@ _TASK: Json = {
     "expires": _time("When it is no longer worth starting."),
     "parent_id": _text("Id of the task that sent it."),
     "previous_id": _text("Id of the task or group before it in a chain."),
+    "replay_of": _text("Id of the task that it repeats."),
     "root_id": _text("Id of the first task of the whole workflow."),
     "group_id": _text("Id of its group."),
     "group_index": _maybe("integer", "Its place in the group, from 0."),

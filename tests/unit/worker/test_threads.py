@@ -41,12 +41,6 @@ class Gate:
 
 
 @pytest.fixture
-def pool(tracker):
-    with TrackedExecutor(tracker, max_workers=2, name="unit") as pool:
-        yield pool
-
-
-@pytest.fixture
 def gate():
     gate = Gate()
     yield gate
@@ -109,7 +103,7 @@ def test_any_object_may_be_an_argument_and_is_recorded_as_its_repr(pool):
     result = pool.submit(seen.append, thing)
     assert result.get(timeout=10) is None
     assert seen == [thing]
-    assert result.history()[0].args == [repr(thing)]
+    assert result.history()[0].args == [{"repr": repr(thing), "flag": "not-encodable"}]
 
 
 def test_an_exit_of_a_task_is_a_failure_and_the_worker_goes_on(pool):
