@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from eventresults.cli import configuration, demo, doctor, events, outbox, projection, schema, serve, state, task, topic, view
+from eventresults.cli import configuration, demo, doctor, events, outbox, projection, replay, schema, serve, state, task, topic, view
 from eventresults.cli.exits import EPILOG
 from eventresults.cli.terminal import write
 
@@ -29,6 +29,7 @@ app.add_typer(configuration.app, name="config")
 app.command()(doctor.doctor)
 app.command()(demo.demo)
 app.command()(state.state)
+app.command()(replay.replay)
 app.command()(serve.serve)
 app.command()(serve.healthcheck)
 

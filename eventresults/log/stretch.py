@@ -96,6 +96,14 @@ def read(log: Log, what: Stretch) -> Iterator[Found]:
         reader.close()
 
 
+def exact(log: Log, what: Stretch) -> Stretch:
+    """The same stretch, its ends found by offset, so that it is known how far they are."""
+    until = what.until
+    if until is None:
+        return what
+    return Stretch(what.starts, {p: first_at(log, p, min(what.starts[p], end), end, until) for p, end in what.ends.items()})
+
+
 def first_at(log: Log, partition: int, start: int, end: int, when: int) -> int:
     """The first offset in start <= offset < end whose log time (ms) is `when` or later; `end` if there is none."""
     # Log time never falls: bisect.

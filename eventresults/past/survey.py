@@ -54,7 +54,7 @@ def survey(
                 counts[meta.state] += 1
                 yield meta
 
-    items = nlargest(limit, wanted(), key=_newest)
+    items = nlargest(max(limit, 1), wanted(), key=_newest)[:limit]  # of none, it would look at none
     return Survey(counts.total(), dict(counts), items)
 
 

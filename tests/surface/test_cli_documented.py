@@ -19,6 +19,7 @@ PATHS = {path: tuple(word for word in path.split() if word.islower()) for path i
 EXPECTED = {
     "demo",
     "state",
+    "replay",
     "doctor",
     "serve", "healthcheck",
     "task show", "task diff", "task list", "task history", "task wait", "task result", "task forget", "task revoke",

@@ -12,6 +12,11 @@ def test_now_all_tasks_are_counted_by_state_and_the_newest_listed(appended):
     assert [item["id"] for item in row["items"]] == ["off", "slow", "bad", "ok"]
 
 
+def test_a_list_of_none_leaves_the_counts(appended):
+    row = appended("state", "--limit", "0").row
+    assert (row["total"], row["items"]) == (4, [])
+
+
 def test_at_a_position_the_system_is_as_it_was(appended):
     row = appended("state", "--at", "0:4", "--limit", "1").row
     assert (row["as_of"], row["counts"], [item["id"] for item in row["items"]]) == ("0:4", {"STARTED": 1, "SUCCESS": 1}, ["bad"])
