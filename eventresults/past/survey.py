@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from eventresults.codec import rows
 from eventresults.domain.fold import UNFINISHED_EXPIRES
@@ -14,6 +14,9 @@ from eventresults.domain.meta import TaskMeta
 from eventresults.past.fold import folded
 from eventresults.view import keys
 from eventresults.view.shard import Shard
+
+#: Entries of history kept at hand: tasks whose ids are neighbours often have facts that are, too.
+ENTRIES: Final = 20_000
 
 
 class Cut(NamedTuple):
@@ -70,11 +73,15 @@ def merged(surveys: Iterable[Survey], limit: int) -> Survey:
 
 def tasks_at(shard: Shard, cut: Cut, *, unfinished_expires: int = UNFINISHED_EXPIRES) -> Iterator[TaskMeta]:
     """Every task that existed at this moment, as it was. Only what went on after it is folded again."""
+    read: dict[int, rows.Entry] = {}
     for _, raw in shard.scan(keys.STATE, keys.after(keys.STATE)):
         meta: TaskMeta | None = rows.decode_task(raw)
         assert meta is not None
         if not cut.holds(meta.last_offset, meta.log_time):
-            facts = [fact for fact in shard.history(meta.task_id, meta.last_offset) if cut.holds(fact.position.offset, fact.log_time)]
+            if len(read) > ENTRIES:
+                read.clear()
+            history = shard.history(meta.task_id, meta.last_offset, read=read)
+            facts = [fact for fact in history if cut.holds(fact.position.offset, fact.log_time)]
             meta = folded(reversed(facts), unfinished_expires=unfinished_expires)
         if meta is not None and meta.exists and not (cut.clock is not None and meta.expired(cut.clock)):
             yield meta

@@ -173,13 +173,18 @@ class Shard:
             meta = rows.decode_group(raw)
         return meta
 
-    def history(self, subject: str, last_offset: int) -> Iterator[Fact]:
-        """The facts of this subject that lead to this offset, newest first, as far as the shard still holds them."""
+    def history(self, subject: str, last_offset: int, *, read: dict[int, rows.Entry] | None = None) -> Iterator[Fact]:
+        """The facts of this subject that lead to this offset, newest first, as far as the shard still holds them.
+
+        `read`: entries by offset that were read before, added to; for who asks of many subjects, whose facts lie in the same segments.
+        """
         offset, key = last_offset, subject.encode()
-        entries: dict[int, rows.Entry] = {}
+        entries: dict[int, rows.Entry] = {} if read is None else read
         while offset >= 0:
             if offset not in entries:
-                entries = self._segment(offset)
+                if read is None:
+                    entries.clear()
+                entries.update(self._segment(offset))
             entry = entries.get(offset)
             if entry is None:
                 return
