@@ -247,6 +247,7 @@ class Tracker:
                 folder,
                 self._make_store,
                 lifetimes=bootstrap.lifetimes(self.settings),
+                projections=self._projections(),
                 open_checkpoint=self._place.open_checkpoint,
                 progress=progress,
                 timeout=self.settings.connect_timeout,

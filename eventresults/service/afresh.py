@@ -104,6 +104,7 @@ def verify(
             folder,
             make_store,
             lifetimes=owner.lifetimes,
+            projections=owner.projections,
             open_checkpoint=owner.place.open_checkpoint,
             progress=progress,
             timeout=timeout,
@@ -116,6 +117,7 @@ def verify_checkpoint(
     make_store: Callable[[Path], Store],
     *,
     lifetimes: Lifetimes,
+    projections: Sequence[Projection] = (),
     open_checkpoint: Callable[[Path], Store] | None = None,
     progress: Progress | None = None,
     timeout: float = 10.0,
@@ -124,7 +126,8 @@ def verify_checkpoint(
 
     `folder` is one that `checkpoint_view` filled, in this process or another. Its checkpoints are opened by `open_checkpoint` (None: as
     `make_store` does), and the scratch view lies in it too. Lives that began before the log's start cannot be compared and are left out,
-    as is what the sweep may or may not have removed. Raises `ViewStale` when the log is no longer the one that they were made from.
+    as is what the sweep may or may not have removed. Of `projections`, those that the view holds whole are compared where the log goes back
+    to its beginning. Raises `ViewStale` when the log is no longer the one that they were made from.
     """
     info = log.info(timeout)
     paths = checkpoints_in(folder)
@@ -137,7 +140,7 @@ def verify_checkpoint(
             raise ViewStale(f"The view cannot be compared with {log.url}: {outdated.why}.", reason=outdated.why)
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="afresh-", dir=folder)))
         fresh = stack.enter_context(closing(open_shards(lambda partition: make_store(scratch / str(partition)), info)))
-        fold_to(log, fresh, {p: head.next_offset for p, head in heads.items()}, lifetimes, progress)
+        fold_to(log, fresh, {p: head.next_offset for p, head in heads.items()}, lifetimes, progress, projections)
         return [
             difference
             for partition, head in heads.items()

@@ -71,7 +71,9 @@ def _verify(owner: Owner | Member) -> dict[str, Any]:
         with owner.place.scratch() as folder:
             _checkpoint_healing(owner, folder)
             partitions = list(checkpoints_in(folder))
-            found = verify_checkpoint(owner.log, folder, owner.place.open_checkpoint, lifetimes=owner.lifetimes)
+            found = verify_checkpoint(
+                owner.log, folder, owner.place.open_checkpoint, lifetimes=owner.lifetimes, projections=owner.projections
+            )
     except ViewCorrupt as error:
         owner.view.doubt(error)  # as a read does that meets damage: it is built anew
         raise

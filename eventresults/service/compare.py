@@ -8,7 +8,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
-from eventresults.codec import rows
+from eventresults.codec import plain, rows
 from eventresults.codec.events import decode_event
 from eventresults.domain.events import GroupFact, TaskEvent, UnknownEvent
 from eventresults.domain.meta import GroupMeta, TaskMeta
@@ -25,7 +25,8 @@ Value = TypeVar("Value")
 class Difference(NamedTuple):
     """One thing that the live view and the fold of the log disagree about. `live` or `fresh` is None where it is missing.
 
-    `field` is a field of the row, or "row" (it is missing), "listing", "history" or "dead letter".
+    `field` is a field of the row, or "row" (it is missing), "listing", "history", "dead letter" or "projection" (the subject is then its
+    name and a key).
     """
 
     subject: str
@@ -42,8 +43,8 @@ class Picture:
             return shard.scan(tag, keys.after(tag))
 
         self.shard = shard
-        self.states, self.groups, self.listing, self.segments, self.letters = map(
-            scan, (keys.STATE, keys.GROUP, keys.RECENT, keys.HISTORY, keys.DEAD)
+        self.states, self.groups, self.listing, self.segments, self.letters, self.projected = map(
+            scan, (keys.STATE, keys.GROUP, keys.RECENT, keys.HISTORY, keys.DEAD, keys.PROJECTED)
         )
 
 
@@ -72,8 +73,24 @@ class _Comparison:
                 yield Difference(subject, "listing", one is not None, other is not None)
         for offset, mine, theirs in _side_by_side(self._entries(live), self._entries(fresh)):
             yield from self._entry(offset, mine, theirs)
+        yield from self._projections()
         for key, one, other in _side_by_side(live.letters, fresh.letters):
             yield from self._letter(int.from_bytes(key[1:]), one, other)
+
+    def _projections(self) -> Iterator[Difference]:
+        """Their states; what they were before the log's start is not known, nor then what they are."""
+        both = _side_by_side(self._live.projected, self._fresh.projected)
+        for name, states in groupby(both, lambda row: keys.projected_name(row[0])):
+            if self._start == 0 and self._is_run_in_both(name):
+                for key, *found in states:
+                    live, fresh = (None if raw is None else plain.unpack(raw) for raw in found)
+                    if live != fresh:
+                        yield Difference(f"{name}/{keys.projected_key(key)}", "projection", live, fresh)
+
+    def _is_run_in_both(self, name: str) -> bool:
+        """Whether a projection was folded up to here on both sides, by the same version, without failing."""
+        marks = [head.projections.get(name) if (head := side.shard.head()) else None for side in (self._live, self._fresh)]
+        return marks[0] is not None and marks[0] == marks[1] and "failed" not in marks[0]
 
     def _row(
         self, subject: str, one: bytes | None, other: bytes | None, decode: Callable[[bytes], TaskMeta | GroupMeta]

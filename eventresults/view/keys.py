@@ -60,6 +60,11 @@ def projected(name: str, key: str) -> bytes:
     return PROJECTED + name.encode() + b"\x00" + key.encode()
 
 
+def projected_name(row: bytes) -> str:
+    """The projection of such a row."""
+    return row[1 : row.index(b"\x00")].decode()
+
+
 def projected_key(row: bytes) -> str:
     """The key in such a row."""
     return row[row.index(b"\x00") + 1 :].decode()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eventresults.codec import plain
 from eventresults.domain.projection import checked
 from eventresults.errors import ConfigError, ProjectionFailed, ProjectionUnknown
+from eventresults.log.base import Poll
+from eventresults.projector import fold_poll
 from eventresults.view import keys, projected
 from eventresults.view.base import ProjectedPage, Wanted
 from eventresults.view.memory import MemoryStore
 from tests.support.events import failed, forgotten, sent, started, succeeded
 from tests.support.projections import ByState, Spend
-from tests.support.views import Folding, rows
+from tests.support.views import Folding, record, rows
 
 
 def bought(task_id, customer, cents):
@@ -107,6 +111,28 @@ def test_a_view_without_projections_has_nothing_of_them():
     folding.tell(*bought("a", "ada", 5))
     assert rows(folding.store, keys.PROJECTED) == {}
     assert folding.shard.head().projections == {}
+
+
+@given(st.lists(st.tuples(st.integers(1, 8), st.booleans()), max_size=12))
+def test_however_the_log_is_cut_into_polls_and_whatever_a_crash_lost_each_fact_is_folded_once(polls):
+    # given
+    events = [event for number in range(10) for event in bought(f"t{number}", "ada" if number % 3 else "bob", number)]
+    records = [record(event, offset) for offset, event in enumerate(events)]
+    whole = Folding(projections=[Spend(), ByState()])
+    whole.poll(records)
+    folding = Folding(projections=[Spend(), ByState()])
+
+    # when
+    for size, dies in [*polls, (len(records), False)]:
+        start = folding.head.next_offset
+        poll = Poll(records[start : start + size], min(start + size, len(records)))
+        folded = fold_poll(folding.shard, folding.head, poll, folding.lifetimes, projections=folding.projections)
+        if not dies:  # before the commit
+            folding.shard.commit(folded.batch)
+        folding = Folding(folding.store, projections=[Spend(), ByState()])
+
+    # then
+    assert rows(folding.store, keys.PROJECTED) == rows(whole.store, keys.PROJECTED)
 
 
 # Falling behind

@@ -8,9 +8,11 @@ from contextlib import contextmanager
 import pytest
 
 import eventresults
+from eventresults.codec import plain
 from eventresults.errors import ConfigError, ProjectionFailed, ProjectionUnknown, ViewStale
 from eventresults.projector.registered import Registered
 from eventresults.service import rebuilding
+from eventresults.view import keys
 from tests.support.projections import ByState, Spend
 from tests.support.views import until
 
@@ -171,6 +173,26 @@ def test_a_snapshot_brings_it_along(url, tmp_path):
         buy(tracker, "ada", 5, "b")
         tracker.restore(tmp_path / "snapshots")
         assert until(lambda: tracker.projection(NAME).get("ada")) == 10
+
+
+def test_verifying_a_view_compares_them_too(url):
+    with connected(url, Spend()) as tracker:
+        buy(tracker, "ada", 5, "a")
+        buy(tracker, "bob", 7, "b")
+        assert tracker.projection(NAME).get("ada") == 5
+        assert tracker.verify() == []
+
+        shard = tracker.view.owner.view.shard(0)
+        shard._store.commit({keys.projected(NAME, "ada"): plain.pack(6), keys.projected(NAME, "eve"): plain.pack(1)})
+
+        found = tracker.verify()
+        assert sorted((one.subject, one.field, one.live, one.fresh) for one in found) == [
+            (f"{NAME}/ada", "projection", 6, 5),
+            (f"{NAME}/eve", "projection", 1, None),
+        ]
+        # who does not have it cannot say
+        with connected(url) as other:
+            assert other.verify() == []
 
 
 # Which a process has
