@@ -66,10 +66,12 @@ def tell_lag(tracker: Tracker, done: threading.Event) -> None:
     with Meter("The view catches up") as meter:
         while not done.wait(REFRESH):
             try:
-                partitions = tracker.view_stats()["partitions"]
+                stats = tracker.view_stats()
             except EventResultsError:
                 return  # whatever keeps us from asking, the read itself meets and reports
-            meter(sum(one["position"] for one in partitions), sum(one["end"] for one in partitions))
+            partitions = stats["partitions"]
+            behind = stats.get("building") or (sum(one["position"] for one in partitions), sum(one["end"] for one in partitions))
+            meter(*behind)
 
 
 def _bar() -> Any:

@@ -183,7 +183,8 @@ class FreshReader:
             if found is not None:
                 return found
             if not view.wait_for_others(before, deadline):
-                raise self._stale({}, f"the projection {wanted.name!r} is being built from the log", 0.0)
+                how_far = "" if view.building is None else " ({:,} of {:,} records)".format(*view.building)
+                raise self._stale({}, f"the projection {wanted.name!r} is being built from the log{how_far}", 0.0)
 
     def subscribe(self, subjects: Iterable[str], listener: Listener) -> Subscription:
         """See `ViewReader.subscribe`."""

@@ -32,9 +32,9 @@ _verifying = threading.Lock()
 
 
 def answer(owner: Owner | Member, what: str, arguments: Mapping[str, Any], timeout: float, *, doorway: Doorway | None = None) -> Any:
-    """`stats`: where the view is, which generation, its projections by version, and of each partition: position, end of the log, lag,
-    bytes, counts, the marks of projections (see `eventresults.view.projected`) and `complete_since`: the log time (ms) from which on
-    whatever existed is here with its whole history (the rest may have been swept).
+    """`stats`: where the view is, which generation, its projections by version, how far a build for these is, and of each partition:
+    position, end of the log, lag, bytes, counts, the marks of projections (see `eventresults.view.projected`) and `complete_since`: the
+    log time (ms) from which on whatever existed is here with its whole history (the rest may have been swept).
 
     `survey`: of each partition here, the tasks at a moment: see `survey_here`.
 
@@ -140,6 +140,7 @@ def _stats(owner: Owner | Member, timeout: float, doorway: Doorway | None) -> di
         "log": owner.log.url,
         "pid": os.getpid(),
         "projections": {one.name: one.version for one in owner.projections},
+        "building": owner.view.building,
         "connections": 0 if doorway is None else doorway.connections,
         "watched": 0 if doorway is None else doorway.watched,
         "partitions": partitions,

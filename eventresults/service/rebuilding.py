@@ -48,7 +48,10 @@ class Rebuilding:
                     expected = isinstance(error, EventResultsError)
                     logger.warning("it could not be, and is tried again: %s", error, exc_info=not expected)
                 self._over.wait(RETRY_SECONDS)
+            finally:
+                owner.view.building = None
 
-    def _look(self, _done: int, _total: int) -> None:
+    def _look(self, done: int, total: int) -> None:
+        self._owner.view.building = done, total
         if self._over.is_set():
             raise Closed("The view was closed while it was built anew.", what="view")

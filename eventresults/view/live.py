@@ -43,6 +43,8 @@ class LiveView:
         self._closed = False
         #: What is folded beside the tasks.
         self.projections: Sequence[Projection] = ()
+        #: How far another generation is that is built for projections, and how far it must go (records); None: none is.
+        self.building: tuple[int, int] | None = None
         self._doubt: EventResultsError | None = None
         #: Who is told of changes.
         self.listeners = Listeners() if listeners is None else listeners

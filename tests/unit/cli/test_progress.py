@@ -75,6 +75,20 @@ def test_the_lag_is_told_until_the_read_is_done(capsys, monkeypatch):
     assert said[1].startswith("The view catches up: 60 of 100 records")
 
 
+def test_a_build_for_projections_is_told_of_rather_than_the_view_that_it_waits_beside(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "QUIET", 0.0)
+    monkeypatch.setattr(progress, "REFRESH", 0.001)
+    monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
+    done = threading.Event()
+
+    def stats():
+        done.set()
+        return {"partitions": [{"position": 100, "end": 100}], "building": [30, 100]}
+
+    tell_lag(_tracker(stats), done)
+    assert "30 of 100 records" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("error", [LogUnavailable("gone")])
 def test_a_log_that_cannot_be_asked_is_left_to_the_read_to_report(capsys, monkeypatch, error):
     monkeypatch.setattr(progress, "QUIET", 0.0)
