@@ -78,6 +78,7 @@ class Replaying:
         self._tracker = tracker
         self._asked = asked
         self._output = output
+        self._log, _ = tracker.past.reach()
         try:
             self._where = Where(asked.where)
         except ValueError as error:
@@ -87,7 +88,7 @@ class Replaying:
         """Tell nobody."""
         stretch = self._stretch()
         with Meter("Counting") as meter:
-            tally = run(self._tracker.log, stretch, self._where, Counting(), progress=meter)
+            tally = run(self._log, stretch, self._where, Counting(), progress=meter)
         self._summary(stretch, tally)
 
     def print(self, rate: float | None, resume: Path | None) -> None:
@@ -117,13 +118,13 @@ class Replaying:
         """In a view of its own."""
         tracker = self._tracker
         projections = Registered(paths=self._asked.projections, installed=False)()
-        info = tracker.log.info(tracker.settings.connect_timeout)
+        info = self._log.info(tracker.settings.connect_timeout)
         with _folder(folder) as path:
             notes = self._notes(path / MARK)
             stores = bootstrap.make_stores()
             with Meter("Folding", unit="offsets") as meter:
                 opened, tally = fold_stretch(
-                    tracker.log,
+                    self._log,
                     info,
                     notes.stretch,
                     self._where,
@@ -139,7 +140,7 @@ class Replaying:
     # Parts
 
     def _stretch(self) -> Stretch:
-        log = self._tracker.log
+        log = self._log
         info = log.info(self._tracker.settings.connect_timeout)
         begin, end = ([place(text) for text in texts] for texts in (self._asked.begin, self._asked.end))
         found = exact(log, logread.stretch(log, info, begin=begin, end=end))
@@ -167,7 +168,7 @@ class Replaying:
 
         with Meter("Replaying", unit="offsets") as meter:
             return run(
-                self._tracker.log,
+                self._log,
                 notes.stretch,
                 self._where,
                 taker,
@@ -181,7 +182,7 @@ class Replaying:
     def _target(self) -> Iterator[Log]:
         settings = settings_of(self._asked.into, None)
         with closing(bootstrap.make_log(settings)) as target:
-            there, here = (log.info(settings.connect_timeout).log_id for log in (target, self._tracker.log))
+            there, here = (log.info(settings.connect_timeout).log_id for log in (target, self._log))
             if there == here:
                 raise ConfigError(f"{target.url} is the log that is replayed: name another one with --into.", setting="into")
             yield target

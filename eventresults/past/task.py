@@ -1,8 +1,8 @@
-"""One task at a moment: from the view's history where that suffices, else from the log, and it says which."""
+"""One task at a moment: from the view's history where that suffices, else from the log or its archive, and it says which."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, Protocol
@@ -16,11 +16,12 @@ from eventresults.domain.meta import TaskMeta
 from eventresults.domain.position import Position
 from eventresults.errors import EventCorrupt, PastGone
 from eventresults.log.base import Log, LogInfo, Record
+from eventresults.log.joined import JoinedLog
 from eventresults.log.stretch import Stretch, first_at, read
 from eventresults.past.fold import When, as_of, other_partition
 from eventresults.view.base import Fact
 
-Source = Literal["view", "log"]
+Source = Literal["view", "log", "archive"]
 
 
 class Histories(Protocol):
@@ -50,7 +51,7 @@ class TimeTravel:
 
     `complete_since` tells, of a partition, the log time (ms) from which on the view has kept all that existed: see
     `eventresults.service.answers`. `unfinished_expires` (ms; 0: never) is how long the view keeps a task without an end; `timeout`
-    (seconds) bounds each question to the log.
+    (seconds) bounds each question to the log. `older` opens an archive of the log, where what retention took is read (None: nowhere).
     """
 
     def __init__(
@@ -61,12 +62,14 @@ class TimeTravel:
         complete_since: Callable[[int], int],
         unfinished_expires: int = UNFINISHED_EXPIRES,
         timeout: float = 10.0,
+        older: Callable[[], Log] | None = None,
     ) -> None:
         self._view: Final = view
         self._log: Final = log
         self._complete_since = complete_since
         self._unfinished_expires = unfinished_expires
         self._timeout = timeout
+        self._older = older
 
     def task(self, task_id: str, when: When) -> Past:
         """What was known of this task at a log time, or up to and with a position.
@@ -82,38 +85,48 @@ class TimeTravel:
         partition = self._log.partition_for(key_of(task_id))
         if isinstance(when, Position) and when.partition != partition:
             raise other_partition(when, partition)
-        info = self._log.info(self._timeout)
+        log, begins = self.reach()
+        info = log.info(self._timeout)
         start = info.starts[partition]
-        if start == 0 and self._kept(partition, when, info):
+        if start == 0 and self._kept(log, partition, when, info):
             return Past(task_id, when, None, "view")
         if start > 0:
-            self._check_held(partition, when, info)
-        facts = self._from_log(task_id, partition, when, info)
+            self._check_held(log, partition, when, info)
+        facts = self._from_log(log, task_id, partition, when, info)
         meta = as_of(facts, when, unfinished_expires=self._unfinished_expires)
-        return Past(task_id, when, meta, "log", partial=bool(facts) and start > 0 and not isinstance(facts[0].event, TaskSent))
+        partial = bool(facts) and start > 0 and not isinstance(facts[0].event, TaskSent)
+        archived = start < begins[partition] and (not facts or facts[0].position.offset < begins[partition])
+        return Past(task_id, when, meta, "archive" if archived else "log", partial=partial)
 
-    def _kept(self, partition: int, when: When, info: LogInfo) -> bool:
+    def reach(self) -> tuple[Log, Mapping[int, int]]:
+        """The log, as far back as it can be read, and where it begins itself."""
+        starts = self._log.info(self._timeout).starts
+        if self._older is None or not any(starts.values()):
+            return self._log, starts
+        return JoinedLog(self._log, self._older(), timeout=self._timeout), starts
+
+    def _kept(self, log: Log, partition: int, when: When, info: LogInfo) -> bool:
         """Whether the view would still know of whatever existed then."""
         if isinstance(when, datetime):
             return _ms(when) >= self._complete_since(partition)
         if when.offset < info.starts[partition]:
             return True
-        record = self._log.read(when, self._timeout)
+        record = log.read(when, self._timeout)
         return record is not None and record.log_time >= self._complete_since(partition)
 
-    def _check_held(self, partition: int, when: When, info: LogInfo) -> None:
+    def _check_held(self, log: Log, partition: int, when: When, info: LogInfo) -> None:
         """Raise `PastGone` for a moment before the first record that retention has left."""
         start = info.starts[partition]
-        first = next(read(self._log, Stretch({partition: start}, {partition: info.ends[partition]})), None)
+        first = next(read(log, Stretch({partition: start}, {partition: info.ends[partition]})), None)
         begins = None if first is None else first.record.log_time
         gone = when.offset < start if isinstance(when, Position) else begins is None or _ms(when) < begins
         if gone:
-            raise past_gone(self._log.url, when, Position(partition, start), begins)
+            raise past_gone(log.url, when, Position(partition, start), begins)
 
-    def _from_log(self, task_id: str, partition: int, when: When, info: LogInfo) -> list[Fact]:
+    def _from_log(self, log: Log, task_id: str, partition: int, when: When, info: LogInfo) -> list[Fact]:
         key, start, end = key_of(task_id), info.starts[partition], info.ends[partition]
-        end = min(end, when.offset + 1) if isinstance(when, Position) else first_at(self._log, partition, start, end, _ms(when) + 1)
-        found = (one.record for one in read(self._log, Stretch({partition: start}, {partition: end})))
+        end = min(end, when.offset + 1) if isinstance(when, Position) else first_at(log, partition, start, end, _ms(when) + 1)
+        found = (one.record for one in read(log, Stretch({partition: start}, {partition: end})))
         return [fact for record in found if record.key == key and (fact := _fact(partition, record)) is not None]
 
 

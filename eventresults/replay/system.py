@@ -1,4 +1,4 @@
-"""What was known earlier, of one task or of the whole system: from the view while it holds all of that moment, else from the log."""
+"""What was known earlier, of one task or of all: from the view while it holds all of that moment, else from the log or its archive."""
 
 from __future__ import annotations
 
@@ -59,8 +59,9 @@ class SystemTravel(TimeTravel):
         scratch: Callable[[], AbstractContextManager[str | Path]] = tempfile.TemporaryDirectory,
         timeout: float = 10.0,
         patience: float = 600.0,
+        older: Callable[[], Log] | None = None,
     ) -> None:
-        super().__init__(view, log, complete_since=self._since, unfinished_expires=lifetimes.unfinished, timeout=timeout)
+        super().__init__(view, log, complete_since=self._since, unfinished_expires=lifetimes.unfinished, timeout=timeout, older=older)
         self._surveyed: Final = view
         self._lifetimes = lifetimes
         self._make_store = make_store
@@ -78,10 +79,11 @@ class SystemTravel(TimeTravel):
         """
         if isinstance(when, datetime) and when.tzinfo is None:
             raise ValueError(f"state({when!r}) needs a time zone: datetime(…, tzinfo=UTC), or when.astimezone()")
-        info = self._log.info(self._timeout)
+        log, begins = self.reach()
+        info = log.info(self._timeout)
         if not isinstance(when, datetime) and when.keys() != info.starts.keys():
             raise ValueError(f"name a position of each of the {info.partitions} partitions of this log, or ask by time")
-        self._check_reach(when, info)
+        self._check_reach(log, when, info)
         limit = min(limit, MOST_TASKS)
         clock = int(when.timestamp() * 1000) if isinstance(when, datetime) else None
         offsets = None if isinstance(when, datetime) else dict(when)
@@ -89,10 +91,13 @@ class SystemTravel(TimeTravel):
         found = self._surveyed.ask("survey", self._patience, clock=clock, offsets=offsets, state=state, name=name, limit=limit)
         if all(found.get(partition) is not None for partition in info.starts):
             return _picture(merged([read_survey(one) for one in found.values()], limit), "view")
-        return self._folded(Cut(clock), offsets, info, state=state, name=name, limit=limit, progress=progress)
+        source: Source = "archive" if any(start < begins[partition] for partition, start in info.starts.items()) else "log"
+        found = self._folded(log, Cut(clock), offsets, info, state=state, name=name, limit=limit, progress=progress)
+        return _picture(found, source)
 
     def _folded(
         self,
+        log: Log,
         cut: Cut,
         offsets: Mapping[int, int] | None,
         info: LogInfo,
@@ -101,39 +106,39 @@ class SystemTravel(TimeTravel):
         name: str | None,
         limit: int,
         progress: Progress | None,
-    ) -> Picture:
+    ) -> Survey:
         """Folded up to there, in a view of its own."""
         cuts = {p: cut if offsets is None else Cut(offset=offsets[p]) for p in info.starts}
-        ends = {p: self._end(p, one, info) for p, one in cuts.items()}
+        ends = {p: self._end(log, p, one, info) for p, one in cuts.items()}
         with self._scratch() as folder:
             opened = open_shards(lambda partition: self._make_store(Path(folder) / str(partition)), info)
             with closing(opened):
-                fold_to(self._log, opened, ends, self._lifetimes, progress)
+                fold_to(log, opened, ends, self._lifetimes, progress)
                 surveys = [
                     survey(shard, cuts[p], state=state, name=name, limit=limit, unfinished_expires=self._lifetimes.unfinished)
                     for p, shard in opened.shards.items()
                 ]
-        return _picture(merged(surveys, limit), "log")
+        return merged(surveys, limit)
 
-    def _end(self, partition: int, cut: Cut, info: LogInfo) -> int:
+    def _end(self, log: Log, partition: int, cut: Cut, info: LogInfo) -> int:
         start, end = info.starts[partition], info.ends[partition]
         if cut.clock is None:
             assert cut.offset is not None
             return max(min(cut.offset + 1, end), start)
-        return first_at(self._log, partition, start, end, cut.clock + 1)
+        return first_at(log, partition, start, end, cut.clock + 1)
 
-    def _check_reach(self, when: SystemWhen, info: LogInfo) -> None:
+    def _check_reach(self, log: Log, when: SystemWhen, info: LogInfo) -> None:
         """Raise `PastGone` for a moment before what retention has left."""
         for partition, start in info.starts.items():
             if start == 0:
                 continue
-            first = next(read(self._log, Stretch({partition: start}, {partition: info.ends[partition]})), None)
+            first = next(read(log, Stretch({partition: start}, {partition: info.ends[partition]})), None)
             begins = None if first is None else first.record.log_time
             if isinstance(when, datetime):
                 if begins is None or when.timestamp() * 1000 < begins:
-                    raise past_gone(self._log.url, when, Position(partition, start), begins)
+                    raise past_gone(log.url, when, Position(partition, start), begins)
             elif when[partition] < start:
-                raise past_gone(self._log.url, Position(partition, when[partition]), Position(partition, start), begins)
+                raise past_gone(log.url, Position(partition, when[partition]), Position(partition, start), begins)
 
     def _since(self, partition: int) -> int:
         stats = self._surveyed.ask("stats", self._timeout)

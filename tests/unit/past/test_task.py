@@ -8,7 +8,9 @@ import pytest
 
 from eventresults.domain.position import Position
 from eventresults.errors import PastGone
+from eventresults.log.base import Poll
 from eventresults.log.memory import MemoryLog
+from eventresults.log.stretch import Stretch, read
 from eventresults.past import TimeTravel
 from eventresults.projector import Lifetimes
 from tests.support.events import LOG_EPOCH
@@ -139,3 +141,66 @@ def test_a_position_of_another_partition_is_refused_also_for_an_unknown_id(world
 def test_a_time_needs_a_zone(world):
     with pytest.raises(ValueError, match="time zone"):
         world.travel.task("t", datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+# With an archive
+
+
+class Archive:
+    """All that the log ever held, as an archive has it."""
+
+    url = "archive"
+
+    def __init__(self, log):
+        self._records = {p: list(read_all(log, p)) for p in log.info(5).starts}
+        self._info = log.info(5)
+
+    def info(self, timeout):
+        ends = {p: records[-1].offset + 1 if records else 0 for p, records in self._records.items()}
+        return self._info._replace(starts=dict.fromkeys(ends, 0), ends=ends)
+
+    def read(self, position, timeout):
+        return next((one for one in self._records[position.partition] if one.offset == position.offset), None)
+
+    def reader(self, positions):
+        return Reading({p: [one for one in self._records[p] if one.offset >= offset] for p, offset in positions.items()})
+
+
+class Reading:
+    def __init__(self, records):
+        self._records = records
+
+    def poll(self, timeout):
+        records, self._records = self._records, {}
+        return {p: Poll(found, found[-1].offset + 1) for p, found in records.items() if found}
+
+    def wake(self):
+        pass
+
+    def close(self):
+        pass
+
+
+def read_all(log, partition):
+    info = log.info(5)
+    return (one.record for one in read(log, Stretch({partition: info.starts[partition]}, {partition: info.ends[partition]})))
+
+
+def test_what_retention_took_is_told_from_the_archive(swept):
+    archive = Archive(swept.log)
+    swept.log.delete_before(Position(0, 3))
+    swept.travel = TimeTravel(swept.view, swept.log, complete_since=swept._complete_since, older=lambda: archive)
+
+    assert swept.ask("old", at(0)) == ("archive", "PENDING", False)
+    assert swept.ask("old", at(1.5)) == ("archive", "SUCCESS", False)
+    assert swept.ask("old", Position(0, 0)) == ("archive", "PENDING", False)
+    assert swept.ask("new", at(9)) == ("view", "PENDING", False)
+    assert swept.ask("never", at(0)) == ("archive", None, False)
+
+
+def test_an_archive_is_not_opened_while_the_log_has_all(swept):
+    def open_archive():
+        raise AssertionError
+
+    swept.travel = TimeTravel(swept.view, swept.log, complete_since=swept._complete_since, older=open_archive)
+    assert swept.ask("old", at(1.5)) == ("log", "SUCCESS", False)

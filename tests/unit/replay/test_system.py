@@ -16,6 +16,7 @@ from eventresults.replay.system import SystemTravel
 from eventresults.view.memory import MemoryStore
 from tests.support.events import LOG_EPOCH
 from tests.support.views import FakeClock, viewing
+from tests.unit.past.test_task import Archive
 
 DAY = 86_400_000
 IDS = [f"t{number}" for number in range(12)]
@@ -133,6 +134,23 @@ def test_what_the_sweep_may_have_taken_the_log_tells(lives):
     found = lives.travel.state(at(25))
 
     assert (found.source, found.counts) == ("log", {"STARTED": 11, "SUCCESS": 1})
+
+
+def test_what_retention_took_is_folded_from_the_archive(lives):
+    # given
+    archive, before = Archive(lives.log), lives.travel.state(at(20))
+    for partition, end in lives.log.info(5).ends.items():
+        lives.log.delete_before(Position(partition, end - 2))
+
+    # when
+    travel = SystemTravel(
+        Forgetful(lives.view), lives.log, lifetimes=Lifetimes(history=DAY), make_store=lambda _: MemoryStore(), older=lambda: archive
+    )
+    found = travel.state(at(20))
+
+    # then
+    assert (before.source, found.source) == ("view", "archive")
+    assert found.counts == before.counts
 
 
 def test_a_moment_that_retention_took_is_an_error(lives):
