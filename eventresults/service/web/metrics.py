@@ -127,6 +127,13 @@ def _of_view(vitals: Vitals) -> Iterator[Metric]:
             seconds.add_metric(label, one.lag_seconds)
     yield from (appended, position, records, seconds, size)
     yield GaugeMetricFamily("eventresults_view_generation", "Which build of the view this is.", value=vitals.generation)
+    if vitals.projections:
+        failed = GaugeMetricFamily(
+            "eventresults_projection_failed", "1 for a projection whose code failed in this partition.", labels=("projection", "partition")
+        )
+        for (name, partition), has in vitals.projections.items():
+            failed.add_metric((name, str(partition)), float(has))
+        yield failed
 
 
 def _of_service(present: Present) -> Iterator[Metric]:

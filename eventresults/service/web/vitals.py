@@ -33,6 +33,8 @@ class Vitals(NamedTuple):
     partitions: Mapping[int, PartitionVitals]
     trouble: str | None
     settled: bool = True
+    #: Whether it failed, of each projection (name, partition) that was folded up to here.
+    projections: Mapping[tuple[str, int], bool] = {}
 
     @property
     def lag(self) -> int | None:
@@ -99,7 +101,8 @@ class Pulse:
             lag = None if end is None else max(end - position, 0)
             behind = None if lag is None else self._behind(Position(partition, position), head.log_time, deadline) if lag else 0.0
             partitions[partition] = PartitionVitals(position, size, end, lag, behind)
-        return Vitals(holder.generation, partitions, trouble, holder.settled)
+        projections = {(name, p): "failed" in mark for p, head in heads.items() for name, mark in head.projections.items()}
+        return Vitals(holder.generation, partitions, trouble, holder.settled, projections)
 
     def _behind(self, at: Position, folded: int, deadline: float) -> float | None:
         """How long the first record that is not folded has waited, in seconds; at most since the last that is folded."""

@@ -287,3 +287,11 @@ def test_a_rebuild_moves_no_counter(web: Web):
 
     # then
     assert counters() == before
+
+
+def test_projections_that_failed_are_told_and_a_service_without_any_says_nothing_of_them():
+    told = vitals()._replace(projections={("spend", 0): False, ("by-state", 0): True})
+    text = Metrics(Steady(told)).text().decode()
+    assert 'eventresults_projection_failed{partition="0",projection="spend"} 0.0' in text
+    assert 'eventresults_projection_failed{partition="0",projection="by-state"} 1.0' in text
+    assert "projection" not in Metrics(Steady(vitals())).text().decode()
