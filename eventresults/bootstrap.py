@@ -153,7 +153,7 @@ def lifetimes(settings: Settings) -> Lifetimes:
 
 def projections(settings: Settings, given: Iterable[Projection] = ()) -> Registered:
     """What is folded beside the tasks: these, those that the settings name, and those of installed packages. Raises `ConfigError`."""
-    return Registered(given, paths=settings.projections)
+    return Registered(given, paths=[path for path in (settings.projections or "").replace(" ", "").split(",") if path])
 
 
 def is_elsewhere(settings: Settings) -> bool:

@@ -27,10 +27,6 @@ def _lifetime(value: Any) -> float | None:
     return durations.seconds(value) or None
 
 
-def _paths(value: Any) -> Any:
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
 def _view(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return ",".join(str(part) for part in value)
@@ -47,7 +43,7 @@ Maybe = Annotated[Annotated[int, Field(ge=1)] | None, Allowed("a whole number, a
 Switch = Annotated[bool, Allowed("true or false")]
 Text = Annotated[str | None, Allowed("a text")]
 File = Annotated[str | None, BeforeValidator(_view), Allowed("a file's path")]
-Paths = Annotated[tuple[str, ...], BeforeValidator(_paths), Allowed("import paths such as shop.spend:SPEND, with commas between")]
+Paths = Annotated[str | None, BeforeValidator(_view), Allowed("import paths such as shop.spend:SPEND, with commas between")]
 Secret = Annotated[SecretStr | None, Allowed("a secret text")]
 
 
@@ -80,7 +76,7 @@ class Settings(BaseModel):
     connect_timeout: Wait = Field(10.0, description="How long the first contact with the log may take.")
 
     projections: Paths = Field(
-        (), description="Projections to run beside the view, with those of installed packages: each as module:object, commas between."
+        None, description="Projections to run beside the view, with those of installed packages: each as module:object."
     )
 
     max_value_bytes: Bytes = Field(ByteSize(8 * 2**20), description="Largest fact; a larger one raises ValueTooLarge.")
