@@ -15,9 +15,9 @@ import typer
 from eventresults import bootstrap
 from eventresults.cli import logread, records
 from eventresults.cli.connection import settings_of
-from eventresults.cli.output import Format, Stream, chosen, print_one, print_rows
+from eventresults.cli.output import Format, Stream, print_one, print_rows
 from eventresults.cli.progress import Meter
-from eventresults.cli.terminal import say, to_json, write
+from eventresults.cli.terminal import say
 from eventresults.cli.times import iso, place
 from eventresults.errors import ConfigError
 from eventresults.log.base import Log
@@ -87,9 +87,10 @@ class Replaying:
     def count(self) -> None:
         """Tell nobody."""
         stretch = self._stretch()
-        with Meter("Counting") as meter:
-            tally = run(self._log, stretch, self._where, Counting(), progress=meter)
-        self._summary(stretch, tally)
+        counting = Counting()
+        with Meter("Counting", unit="offsets") as meter:
+            tally = run(self._log, stretch, self._where, counting, progress=meter)
+        self._summary(stretch, tally, subjects=len(counting.subjects))
 
     def print(self, rate: float | None, resume: Path | None) -> None:
         """As records, one by one."""
@@ -192,7 +193,6 @@ class Replaying:
             {
                 "told": tally.told,
                 "read": tally.read,
-                "subjects": len(tally.subjects),
                 "unreadable": tally.unreadable,
                 "first": iso(tally.first),
                 "last": iso(tally.last),
@@ -206,12 +206,10 @@ class Replaying:
 
     def _folded(self, opened: Opened, projections: Sequence[Projection]) -> None:
         """The states of the projections; without any, how many tasks are in which state."""
-        rows = [{"projection": one.name, "key": key, "state": state} for one in projections for key, state in _items(opened, one)]
+        rows = ({"projection": one.name, "key": key, "state": state} for one in projections for key, state in _items(opened, one))
         if not projections:
             found = merged((survey(shard, Cut(offset=END), limit=0) for shard in opened.shards.values()), 0)
             print_one({"total": found.total, "counts": found.counts}, output=self._output)
-        elif chosen(self._output) is Format.JSON:
-            write(to_json(rows, indent=2))
         else:
             print_rows(rows, output=self._output, columns=("projection", "key", "state"))
 

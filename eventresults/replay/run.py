@@ -65,7 +65,6 @@ class Tally:
     #: Records that are no events.
     unreadable: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
-    subjects: set[str] = field(default_factory=set)
     first: int | None = None
     last: int | None = None
 
@@ -73,7 +72,6 @@ class Tally:
         """One more was told."""
         self.told += 1
         self.kinds[kind_of(event)] += 1
-        self.subjects.add(event.subject)
         log_time = found.record.log_time
         self.first = log_time if self.first is None else min(self.first, log_time)
         self.last = log_time if self.last is None else max(self.last, log_time)

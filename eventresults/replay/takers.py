@@ -22,12 +22,17 @@ SETTLE_SECONDS: Final = 60.0
 
 
 class Counting:
-    """Takes it all and does nothing: what is counted is what a replay would tell."""
+    """Takes it all and tells nobody: what is counted is what a replay would tell."""
 
     full = False
 
-    def take(self, found: Found, event: TaskEvent | UnknownEvent) -> None:
-        """Nothing."""
+    def __init__(self) -> None:
+        #: The tasks and groups that would be told of.
+        self.subjects: set[str] = set()
+
+    def take(self, found: Found, event: TaskEvent | UnknownEvent) -> None:  # noqa: ARG002 - it looks at the event alone
+        """Count its task or group."""
+        self.subjects.add(event.subject)
 
     def settle(self) -> None:
         """Nothing."""

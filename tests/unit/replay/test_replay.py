@@ -76,9 +76,10 @@ def folded(log):
 
 
 def test_what_would_be_told_is_counted(log):
-    tally = run(log, whole(log), Where(["kind=task-started"]), Counting())
+    counting = Counting()
+    tally = run(log, whole(log), Where(["kind=task-started"]), counting)
     assert (tally.read, tally.told, tally.unreadable, dict(tally.kinds)) == (61, 20, 1, {"task-started": 20})
-    assert len(tally.subjects) == 20
+    assert len(counting.subjects) == 20
 
 
 def test_under_the_same_ids_every_record_is_the_same_byte_for_byte(log, target):
