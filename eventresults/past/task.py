@@ -88,10 +88,10 @@ class TimeTravel:
         log, begins = self.reach()
         info = log.info(self._timeout)
         start = info.starts[partition]
-        if start == 0 and self._kept(log, partition, when, info):
-            return Past(task_id, when, None, "view")
         if start > 0:
             self._check_held(log, partition, when, info)
+        if self._kept(log, partition, when, info):  # and it was told whatever the log can tell
+            return Past(task_id, when, None, "view")
         facts = self._from_log(log, task_id, partition, when, info)
         meta = as_of(facts, when, unfinished_expires=self._unfinished_expires)
         partial = bool(facts) and start > 0 and not isinstance(facts[0].event, TaskSent)

@@ -107,6 +107,13 @@ def test_a_moment_that_retention_took_is_an_error_that_says_where_the_log_begins
         assert (caught.value.start, caught.value.begins) == ("0:2", "2026-01-05T00:00:00.000Z")
 
 
+def test_an_unknown_task_of_late_is_not_looked_for_in_a_log_that_retention_shortened(swept, monkeypatch):
+    swept.log.delete_before(Position(0, 2))
+    monkeypatch.setattr(TimeTravel, "_from_log", None)
+
+    assert swept.ask("never", at(9)) == ("view", None, False)
+
+
 def test_a_life_that_began_before_the_log_does_is_told_in_part(swept):
     swept.log.delete_before(Position(0, 1))
 
