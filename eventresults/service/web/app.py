@@ -21,6 +21,7 @@ from eventresults.service.web.health import Check, Health, make_pool
 from eventresults.service.web.limits import Limits
 from eventresults.service.web.metrics import Metrics, Present
 from eventresults.service.web.problems import Refused, on_error
+from eventresults.service.web.projections import ProjectionReads
 from eventresults.service.web.questions import Questions
 from eventresults.service.web.reads import Reads
 from eventresults.service.web.sockets import OpenSessions, Sockets
@@ -59,7 +60,7 @@ class App:
         self._questions = Questions(limits)
         self._streams = Streams(reader, self._questions, limits)
         self._sockets = None if open_sessions is None else Sockets(open_sessions, self._questions, limits)
-        self.routes = self._routes(Reads(reader, self._questions, limits))
+        self.routes = self._routes(Reads(reader, self._questions, limits), ProjectionReads(reader, self._questions, limits))
         handlers = dict.fromkeys((HTTPException, Refused, EventResultsError, ValueError, Exception), on_error)
         starlette = Starlette(routes=self.routes, exception_handlers=handlers)
         starlette.router.redirect_slashes = False
@@ -88,13 +89,15 @@ class App:
         self._questions.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _routes(self, reads: Reads) -> list[BaseRoute]:
+    def _routes(self, reads: Reads, projections: ProjectionReads) -> list[BaseRoute]:
         routes: list[BaseRoute] = [
             Route(f"{API}/tasks", reads.tasks),
             Route(f"{API}/tasks:batch", reads.batch, methods=["POST"]),
             Route(f"{API}/tasks/{{id}}", reads.task),
             Route(f"{API}/tasks/{{id}}/history", reads.history),
             Route(f"{API}/groups/{{id}}", reads.group),
+            Route(f"{API}/projections/{{id}}", projections.page),
+            Route(f"{API}/projections/{{id}}/{{key}}", projections.state),
             Route(f"{API}/events", self._streams.events),
             Route(f"{API}/openapi.json", self._openapi),
             Route("/livez", self._livez),

@@ -28,7 +28,7 @@ def document() -> Json:
         },
         "servers": [{"url": "/"}],
         "security": [{"bearer": []}],
-        "tags": [{"name": "tasks"}, {"name": "groups"}, {"name": "events"}, {"name": "service"}],
+        "tags": [{"name": "tasks"}, {"name": "groups"}, {"name": "projections"}, {"name": "events"}, {"name": "service"}],
         "paths": PATHS,
         "components": {
             "schemas": SCHEMAS,
@@ -112,7 +112,7 @@ RESPONSES: Json = {
             {"headers": {"WWW-Authenticate": {"schema": {"type": "string"}}}},
         ),
         ("Forbidden", "A service without a token answers its own machine only, and no other site's pages.", {}),
-        ("Unknown", "Nothing is known of this id: never sent, forgotten, or expired.", {}),
+        ("Unknown", "Nothing is known of this id (never sent, forgotten, or expired), or there is no such key or projection.", {}),
         ("TooSlow", "The body did not come in time.", {}),
         ("TooLarge", "The body is too large.", {}),
         (
@@ -151,6 +151,20 @@ PARAMETERS: Json = {
 }
 
 _NEWNESS = ("freshness", "timeout")
+_PROJECTION: Json = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1},
+    "description": "The projection's name.",
+}
+_KEY: Json = {
+    "name": "key",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1},
+    "description": "The key, percent-encoded: 1 to 1,024 bytes of UTF-8.",
+}
 _TIME = {"type": "string", "description": "ISO 8601, in UTC unless it says otherwise, or milliseconds since 1970."}
 
 PATHS: Json = {
@@ -210,6 +224,33 @@ PATHS: Json = {
             "Everything that is known of one group.",
             answer=_json(_ref("schemas", "Group"), "The group."),
             parameters=("id", *_NEWNESS),
+            may=_READ_ONE,
+        )
+    },
+    "/api/v1/projections/{id}": {
+        "get": _operation(
+            "readProjection",
+            "projections",
+            "The keys of a projection, in order, each with its state, a page at a time.",
+            answer=_json(_ref("schemas", "StatePage"), "A page."),
+            parameters=_NEWNESS,
+            own=(
+                _PROJECTION,
+                _query("prefix", {"type": "string"}, "Only keys that begin with this."),
+                _query("after", {"type": "string"}, "Only keys after this one: `next_after` of the page before."),
+                _query("limit", {"type": "integer", "minimum": 1, "maximum": _LIMITS.page, "default": 100}, "At most this many."),
+            ),
+            may=_READ_ONE,
+        )
+    },
+    "/api/v1/projections/{id}/{key}": {
+        "get": _operation(
+            "readState",
+            "projections",
+            "The state of one key of a projection.",
+            answer=_json(_ref("schemas", "State"), "The state."),
+            parameters=_NEWNESS,
+            own=(_PROJECTION, _KEY),
             may=_READ_ONE,
         )
     },

@@ -54,6 +54,14 @@ def subject_of(request: Request) -> str:
     return subject
 
 
+def key_in(request: Request) -> str:
+    """The key in the path, where it is percent-encoded."""
+    try:
+        return unquote_to_bytes(request.path_params["key"]).decode()
+    except UnicodeDecodeError:
+        raise wrong("key", "it is no UTF-8") from None
+
+
 def newness(request: Request, limits: Limits) -> Newness:
     """The parameters `freshness` and `timeout`."""
     return {"freshness": _freshness(request.query_params.get("freshness", "default")), "timeout": _timeout(request, limits)}

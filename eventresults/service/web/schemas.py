@@ -118,6 +118,8 @@ _FACT: Json = {
     "details": {"type": "object", "description": "The fields of its kind that are set."},
 }
 
+_STATE: Json = {"key": {"type": "string"}, "state": {"description": "Any JSON: whatever the projection keeps."}}
+
 SCHEMAS: Json = {
     "Task": _all_of(_TASK, "Everything that is known of one task."),
     "BriefTask": _all_of(_BRIEF, "What a list says of one task."),
@@ -140,6 +142,14 @@ SCHEMAS: Json = {
     "Group": _all_of(_GROUP, "Everything that is known of one group."),
     "Fact": _all_of(_FACT, "One fact."),
     "History": _all_of({"items": {"type": "array", "items": {"$ref": "#/components/schemas/Fact"}}}, "Facts, oldest first."),
+    "State": _all_of(_STATE, "The state of one key of a projection."),
+    "StatePage": _all_of(
+        {
+            "items": {"type": "array", "items": {"$ref": "#/components/schemas/State"}},
+            "next_after": _text("The key after which to go on; null: this was the end."),
+        },
+        "A page of a projection's keys, in order.",
+    ),
     "Event": _all_of({"id": {"type": "string", "description": "The task or group."}, **_FACT}, "One fact of a stream."),
     "Readiness": _all_of(
         {

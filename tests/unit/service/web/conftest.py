@@ -15,6 +15,7 @@ import pytest
 from eventresults.errors import Closed
 from eventresults.log.base import Log
 from eventresults.log.memory import MemoryLog
+from eventresults.projector.registered import NONE
 from eventresults.recorder import Recorder
 from eventresults.service.web.app import App
 from eventresults.service.web.health import Health
@@ -59,7 +60,7 @@ class Web:
 def serving(log: Log | None = None, *, reader: ViewReader | None = None, max_lag: int = 100, **options: Any) -> Iterator[Web]:
     """An application over a view of this log."""
     log = log or MemoryLog(partitions=3)
-    settings = {"read_timeout": options.pop("read_timeout", 5.0)}
+    settings = {"read_timeout": options.pop("read_timeout", 5.0), "projections": options.pop("projections", NONE)}
     with viewing(log, **settings) as (view, recorder):
 
         def owner() -> Any:
