@@ -78,7 +78,7 @@ class Replaying:
         self._tracker = tracker
         self._asked = asked
         self._output = output
-        self._log, _ = tracker.past.reach()
+        self._log = tracker.past.reach().log
         try:
             self._where = Where(asked.where)
         except ValueError as error:

@@ -2,6 +2,6 @@
 
 from eventresults.past.fold import When, as_of, folded
 from eventresults.past.survey import Cut, Survey
-from eventresults.past.task import Histories, Past, Source, TimeTravel, past_gone
+from eventresults.past.task import Histories, Past, Source, TimeTravel
 
-__all__ = ["Cut", "Histories", "Past", "Source", "Survey", "TimeTravel", "When", "as_of", "folded", "past_gone"]
+__all__ = ["Cut", "Histories", "Past", "Source", "Survey", "TimeTravel", "When", "as_of", "folded"]

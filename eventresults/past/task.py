@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, Protocol
 
 from eventresults.codec.events import decode_event
 from eventresults.codec.ids import key_of
-from eventresults.codec.readable import iso
 from eventresults.domain.events import GroupFact, TaskSent
 from eventresults.domain.fold import UNFINISHED_EXPIRES
 from eventresults.domain.meta import TaskMeta
 from eventresults.domain.position import Position
-from eventresults.errors import EventCorrupt, PastGone
+from eventresults.errors import EventCorrupt
 from eventresults.log.base import Log, LogInfo, Record
-from eventresults.log.joined import JoinedLog
 from eventresults.log.stretch import Stretch, first_at, read
 from eventresults.past.fold import When, as_of, other_partition
+from eventresults.past.reach import Reach
 from eventresults.view.base import Fact
 
 Source = Literal["view", "log", "archive"]
@@ -85,12 +84,12 @@ class TimeTravel:
         partition = self._log.partition_for(key_of(task_id))
         if isinstance(when, Position) and when.partition != partition:
             raise other_partition(when, partition)
-        log, begins = self.reach()
-        info = log.info(self._timeout)
+        reach = self.reach()
+        log, info, begins = reach
         start = info.starts[partition]
-        if start > 0:
-            self._check_held(log, partition, when, info)
-        if self._kept(log, partition, when, info):  # and it was told whatever the log can tell
+        reach.check(when, partition)
+        # A view that is younger than the log's start may never have held what the archive alone can tell.
+        if not reach.is_archived(when, partition) and self._kept(log, partition, when, info):
             return Past(task_id, when, None, "view")
         facts = self._from_log(log, task_id, partition, when, info)
         meta = as_of(facts, when, unfinished_expires=self._unfinished_expires)
@@ -98,12 +97,10 @@ class TimeTravel:
         archived = start < begins[partition] and (not facts or facts[0].position.offset < begins[partition])
         return Past(task_id, when, meta, "archive" if archived else "log", partial=partial)
 
-    def reach(self) -> tuple[Log, Mapping[int, int]]:
-        """The log, as far back as it can be read, and where it begins itself."""
-        starts = self._log.info(self._timeout).starts
-        if self._older is None or not any(starts.values()):
-            return self._log, starts
-        return JoinedLog(self._log, self._older(), timeout=self._timeout), starts
+    def reach(self) -> Reach:
+        """The log, as far back as it can be read; an archive is opened only where retention took something."""
+        gone = self._older is not None and any(self._log.info(self._timeout).starts.values())
+        return Reach.of(self._log, self._older() if gone and self._older is not None else None, self._timeout)
 
     def _kept(self, log: Log, partition: int, when: When, info: LogInfo) -> bool:
         """Whether the view would still know of whatever existed then."""
@@ -114,32 +111,11 @@ class TimeTravel:
         record = log.read(when, self._timeout)
         return record is not None and record.log_time >= self._complete_since(partition)
 
-    def _check_held(self, log: Log, partition: int, when: When, info: LogInfo) -> None:
-        """Raise `PastGone` for a moment before the first record that retention has left."""
-        start = info.starts[partition]
-        first = next(read(log, Stretch({partition: start}, {partition: info.ends[partition]})), None)
-        begins = None if first is None else first.record.log_time
-        gone = when.offset < start if isinstance(when, Position) else begins is None or _ms(when) < begins
-        if gone:
-            raise past_gone(log.url, when, Position(partition, start), begins)
-
     def _from_log(self, log: Log, task_id: str, partition: int, when: When, info: LogInfo) -> list[Fact]:
         key, start, end = key_of(task_id), info.starts[partition], info.ends[partition]
         end = min(end, when.offset + 1) if isinstance(when, Position) else first_at(log, partition, start, end, _ms(when) + 1)
         found = (one.record for one in read(log, Stretch({partition: start}, {partition: end})))
         return [fact for record in found if record.key == key and (fact := _fact(partition, record)) is not None]
-
-
-def past_gone(url: str, when: When, start: Position, begins: int | None) -> PastGone:
-    """The error for a moment before the log's `start`; `begins` is the log time there (None: the log is empty)."""
-    moment = str(when) if isinstance(when, Position) else iso(when)
-    since = f"at {start}, {iso(begins)}" if begins is not None else f"at {start}, and is empty"
-    return PastGone(
-        f"Nothing is held of {moment}: the log {url} begins {since} (retention removed what was before). Ask for a later moment.",
-        when=moment,
-        start=str(start),
-        begins=iso(begins),
-    )
 
 
 def _fact(partition: int, record: Record) -> Fact | None:

@@ -12,8 +12,8 @@ from typing import Any, Final, Protocol
 
 from eventresults.domain.position import Position
 from eventresults.log.base import Log, LogInfo
-from eventresults.log.stretch import Stretch, first_at, read
-from eventresults.past import Histories, Source, Survey, TimeTravel, past_gone
+from eventresults.log.stretch import first_at
+from eventresults.past import Histories, Source, Survey, TimeTravel
 from eventresults.past.survey import Cut, merged, survey
 from eventresults.projector import Lifetimes
 from eventresults.service.afresh import Progress, fold_to
@@ -79,21 +79,25 @@ class SystemTravel(TimeTravel):
         """
         if isinstance(when, datetime) and when.tzinfo is None:
             raise ValueError(f"state({when!r}) needs a time zone: datetime(…, tzinfo=UTC), or when.astimezone()")
-        log, begins = self.reach()
-        info = log.info(self._timeout)
+        reach = self.reach()
+        log, info, begins = reach
         if not isinstance(when, datetime) and when.keys() != info.starts.keys():
             raise ValueError(f"name a position of each of the {info.partitions} partitions of this log, or ask by time")
-        self._check_reach(log, when, info)
+        moments = {p: when if isinstance(when, datetime) else Position(p, when[p]) for p in info.starts}
+        for partition, moment in moments.items():
+            reach.check(moment, partition)
         limit = min(limit, MOST_TASKS)
         clock = int(when.timestamp() * 1000) if isinstance(when, datetime) else None
         offsets = None if isinstance(when, datetime) else dict(when)
-        self._surveyed.recent(limit=1, freshness="latest")
-        found = self._surveyed.ask("survey", self._patience, clock=clock, offsets=offsets, state=state, name=name, limit=limit)
-        if all(found.get(partition) is not None for partition in info.starts):
-            return _picture(merged([read_survey(one) for one in found.values()], limit), "view")
+        # A view that is younger than the log's start may never have held what the archive alone can tell.
+        if not any(reach.is_archived(moment, partition) for partition, moment in moments.items()):
+            self._surveyed.recent(limit=1, freshness="latest")
+            found = self._surveyed.ask("survey", self._patience, clock=clock, offsets=offsets, state=state, name=name, limit=limit)
+            if all(found.get(partition) is not None for partition in info.starts):
+                return _picture(merged([read_survey(one) for one in found.values()], limit), "view")
         source: Source = "archive" if any(start < begins[partition] for partition, start in info.starts.items()) else "log"
-        found = self._folded(log, Cut(clock), offsets, info, state=state, name=name, limit=limit, progress=progress)
-        return _picture(found, source)
+        folded = self._folded(log, Cut(clock), offsets, info, state=state, name=name, limit=limit, progress=progress)
+        return _picture(folded, source)
 
     def _folded(
         self,
@@ -126,19 +130,6 @@ class SystemTravel(TimeTravel):
             assert cut.offset is not None
             return max(min(cut.offset + 1, end), start)
         return first_at(log, partition, start, end, cut.clock + 1)
-
-    def _check_reach(self, log: Log, when: SystemWhen, info: LogInfo) -> None:
-        """Raise `PastGone` for a moment before what retention has left."""
-        for partition, start in info.starts.items():
-            if start == 0:
-                continue
-            first = next(read(log, Stretch({partition: start}, {partition: info.ends[partition]})), None)
-            begins = None if first is None else first.record.log_time
-            if isinstance(when, datetime):
-                if begins is None or when.timestamp() * 1000 < begins:
-                    raise past_gone(log.url, when, Position(partition, start), begins)
-            elif when[partition] < start:
-                raise past_gone(log.url, Position(partition, when[partition]), Position(partition, start), begins)
 
     def _since(self, partition: int) -> int:
         stats = self._surveyed.ask("stats", self._timeout)

@@ -211,3 +211,17 @@ def test_an_archive_is_not_opened_while_the_log_has_all(swept):
 
     swept.travel = TimeTravel(swept.view, swept.log, complete_since=swept._complete_since, older=open_archive)
     assert swept.ask("old", at(1.5)) == ("log", "SUCCESS", False)
+
+
+def test_a_view_that_is_younger_than_the_logs_start_does_not_speak_for_what_was_before(world):
+    # given: the view is made only when retention has come by
+    world.on_day(0).sent("old").result(5)
+    archive = Archive(world.log)
+    world.on_day(1).sent("new").result(5)
+    world.log.delete_before(Position(0, 1))
+
+    # when
+    world.travel = TimeTravel(world.view, world.log, complete_since=world._complete_since, older=lambda: archive)
+
+    # then
+    assert world.ask("old", at(0.5)) == ("archive", "PENDING", False)
