@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import NamedTuple
@@ -12,6 +13,8 @@ from eventresults.projector.batch import fold_poll
 from eventresults.projector.states import Lifetimes
 from eventresults.view.live import LiveView
 from eventresults.view.shard import Head
+
+logger = logging.getLogger(__name__)
 
 
 class Step(NamedTuple):
@@ -76,6 +79,8 @@ class Projector:
             committing = perf_counter()
             shard.commit(folded.batch)
             committed = perf_counter()
+            if before.projections:
+                _tell_dropped(partition, before, folded.batch.head)
             self._heads[partition] = folded.batch.head
             self._view.publish(partition, poll.next_offset, folded.changes(self._view.listeners.listens))
             self._observer(Step(partition, before, folded.batch.head, committing - begun, committed - committing))
@@ -97,3 +102,13 @@ class Projector:
     def close(self) -> None:
         """Close the reader; the view stays. Idempotent."""
         self._reader.close()
+
+
+def _tell_dropped(partition: int, before: Head, after: Head) -> None:
+    for name in sorted(before.projections.keys() - after.projections.keys()):
+        logger.warning(
+            "partition %d goes on without the projection %s, which this process does not have in that version: it is built anew once an "
+            "owner that has it comes",
+            partition,
+            name,
+        )

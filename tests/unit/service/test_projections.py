@@ -128,7 +128,7 @@ def test_another_process_reads_it_from_the_owner(url):
             reader.projection(NAME).get("ada")
 
 
-def test_an_owner_that_does_not_have_it_says_so_and_keeps_it_up_no_more(url):
+def test_an_owner_that_does_not_have_it_says_so_and_keeps_it_up_no_more(url, caplog):
     with connected(url, Spend()) as tracker:
         buy(tracker, "ada", 5, "a")
         assert tracker.projection(NAME).get("ada") == 5
@@ -137,6 +137,7 @@ def test_an_owner_that_does_not_have_it_says_so_and_keeps_it_up_no_more(url):
         assert tracker.read("b").state == "SUCCESS"
         with pytest.raises(ProjectionUnknown, match="it runs: none"):
             tracker.projection(NAME).get("ada")
+        assert caplog.text.count("goes on without the projection spend-by-customer") == 1
     with connected(url, Spend()) as tracker:
         assert tracker.projection(NAME).get("ada") == 10
 
