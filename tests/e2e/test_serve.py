@@ -362,6 +362,26 @@ def test_a_process_elsewhere_reads_and_waits_through_the_service(serve, environm
         ).text  # fmt: skip
 
 
+def test_projections_and_the_past_are_read_through_the_service(serve, environment):
+    # given
+    served = serve(EVENTRESULTS_PROJECTIONS="tests.support.projections:SPEND")
+    with eventresults.connect(environment["EVENTRESULTS_URL"], view=served.url) as elsewhere:
+        recorder = elsewhere.recorder()
+        for number in range(10):
+            recorder.sent(f"t{number}", name="pay", kwargs={"customer": "ada"})
+            last = recorder.succeeded(f"t{number}", result=number)
+        position = last.result(DEADLINE)
+
+        # when, then
+        spend = elsewhere.projection("spend-by-customer")
+        assert (spend.get("ada"), list(spend.items())) == (45, [("ada", 45)])
+        assert httpx.get(f"{served.url}/api/v1/projections/spend-by-customer/ada").json() == {"key": "ada", "state": 45}
+        assert elsewhere.past.task("t0", position).source == "view"
+        assert elsewhere.past.state({0: 4}).counts == {"SUCCESS": 2, "PENDING": 1}
+        assert elsewhere.view_stats()["projections"] == {"spend-by-customer": 1}
+    until(lambda: "eventresults_projection_failed" in httpx.get(f"{served.url}/metrics").text)
+
+
 def test_processes_that_are_connected_are_told_that_it_goes(serve):
     # given
     served = serve()
