@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,17 +167,14 @@ class Replaying:
             if resume is not None:
                 notes.moved(at, notes.told + tally.told).write(resume)
 
-        with Meter("Replaying", unit="offsets") as meter:
-            return run(
-                self._log,
-                notes.stretch,
-                self._where,
-                taker,
-                after=notes.at,
-                pace=(lambda: None) if rate is None else Pace(rate),
-                note=note,
-                progress=meter,
-            )
+        pace: Callable[[], None] = (lambda: None) if rate is None else Pace(rate)
+        try:
+            with Meter("Replaying", unit="offsets") as meter:
+                return run(self._log, notes.stretch, self._where, taker, after=notes.at, pace=pace, note=note, progress=meter)
+        except BaseException:
+            if resume is not None:
+                say(f"Not all was told: the same command goes on from where {resume} says it is.")
+            raise
 
     @contextmanager
     def _target(self) -> Iterator[Log]:

@@ -91,35 +91,40 @@ def run(
     """Tell the taker each event of the stretch that is meant, in order within each partition; what was read and told.
 
     `after`: offsets before which all was told already. `note(offsets, tally)` is called when all before these is safe, `progress(done,
-    total)` with offsets. Raises what the log and the taker raise.
+    total)` with offsets. An interrupt is noted, too. Raises what the log and the taker raise.
     """
     tally = Tally()
     at = {partition: max(start, (after or {}).get(partition, start)) for partition, start in stretch.starts.items()}
     begun = dict(at)
     total, done = stretch.offsets, stretch.offsets - stretch._replace(starts=at).offsets
     noted, since = monotonic(), 0
-    for found in read(log, stretch if where.remembers else stretch._replace(starts=at)):
-        partition, record = found
-        event = _event(found)
-        if record.offset < begun[partition]:
-            if event is not None:
-                where.learn(event)
-            continue
-        tally.read += 1
-        if event is None:
-            tally.unreadable += 1
-        elif where.matches(event):
-            pace()
-            taker.take(found, event)
-            tally.count(found, event)
-        done += record.offset + 1 - at[partition]
-        at[partition] = record.offset + 1
-        since += 1
-        if since >= NOTE_RECORDS or taker.full or monotonic() - noted > NOTE_SECONDS:
-            taker.settle()
-            note(at, tally)
-            progress(done, total)
-            noted, since = monotonic(), 0
+    try:
+        for found in read(log, stretch if where.remembers else stretch._replace(starts=at)):
+            partition, record = found
+            event = _event(found)
+            if record.offset < begun[partition]:
+                if event is not None:
+                    where.learn(event)
+                continue
+            tally.read += 1
+            if event is None:
+                tally.unreadable += 1
+            elif where.matches(event):
+                pace()
+                taker.take(found, event)
+                tally.count(found, event)
+            done += record.offset + 1 - at[partition]
+            at[partition] = record.offset + 1
+            since += 1
+            if since >= NOTE_RECORDS or taker.full or monotonic() - noted > NOTE_SECONDS:
+                taker.settle()
+                note(at, tally)
+                progress(done, total)
+                noted, since = monotonic(), 0
+    except KeyboardInterrupt:
+        taker.settle()
+        note(at, tally)
+        raise
     taker.settle()
     note({**at, **{p: max(at[p], end) for p, end in stretch.ends.items()}}, tally)
     progress(total, total)

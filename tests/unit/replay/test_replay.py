@@ -152,6 +152,24 @@ def test_one_that_was_interrupted_and_resumed_tells_no_more_and_no_less(log, tar
     assert Notes.read(path, {"what": 1}).done
 
 
+def test_an_interrupt_is_noted_so_that_nothing_is_told_twice(log):
+    # given
+    told, noted = [], []
+
+    class Impatient(Counting):
+        def take(self, found, event):
+            if len(told) == 7:
+                raise KeyboardInterrupt
+            told.append(found)
+
+    # when
+    with pytest.raises(KeyboardInterrupt):
+        run(log, whole(log), Where(), Impatient(), note=lambda at, _: noted.append(dict(at)))
+
+    # then
+    assert sum(noted[-1].values()) == 7
+
+
 def test_of_one_task_never_more_is_unsafe_than_a_life_knows_again(target):
     with closing(Appending(target, same_ids)) as taker:
         for number in range(32):
