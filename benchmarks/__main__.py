@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import eventresults
-from benchmarks import measures, raw
+from benchmarks import audit, measures, raw
 from benchmarks.machine import facts as machine_facts
 from benchmarks.work import facts
 from tests.support.kafka import KafkaCluster
@@ -55,6 +55,15 @@ def embedded(table: Table, tasks: int) -> None:
             (home / str(number)).mkdir()
             rates.append(measures.fold(url, home / str(number), tasks))
         table.row(f"fold from SQLite, {3 * tasks:,} events", f"{statistics.median(rates):,.0f} events/s", "≥ 60,000")
+
+        with eventresults.connect(url) as tracker:
+            signings = []
+            for number in range(table.rounds):
+                (home / f"audit-{number}").mkdir()
+                signings.append(audit.sign_and_verify(tracker.log, home / f"audit-{number}"))
+        signed, verified = (statistics.median(rates) for rates in zip(*signings, strict=True))
+        table.row("signed by the notary, SQLite", f"{signed:,.0f} events/s")
+        table.row("verified against the signed checkpoints, SQLite", f"{verified:,.0f} events/s", "≥ 200,000")
 
         with eventresults.connect(url, view=f"{home}/0/view") as tracker:
             ids = [meta.task_id for meta in tracker.tasks(state="SUCCESS", limit=min(tasks, 20_000))]

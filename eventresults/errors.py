@@ -21,14 +21,19 @@
     │   ├── EventCorrupt                  bytes that are no event of ours
     │   ├── PastGone                      a moment before what the log still holds
     │   └── TopicMisconfigured            a topic that is missing, or lacks a setting we rely on
-    └── ViewError
-        ├── ViewLocked                    another process owns the view
-        ├── ViewCorrupt                   a shard cannot be read
-        ├── ViewStale                     an answer new enough could not be had in time
-        ├── ViewUnavailable               nobody serves the view
-        ├── ProjectionFailed              the code of a projection raised
-        ├── ProjectionUnknown             nobody runs a projection of that name
-        └── NotOwner                      this process does not own that shard
+    ├── ViewError
+    │   ├── ViewLocked                    another process owns the view
+    │   ├── ViewCorrupt                   a shard cannot be read
+    │   ├── ViewStale                     an answer new enough could not be had in time
+    │   ├── ViewUnavailable               nobody serves the view
+    │   ├── ProjectionFailed              the code of a projection raised
+    │   ├── ProjectionUnknown             nobody runs a projection of that name
+    │   └── NotOwner                      this process does not own that shard
+    └── AuditError
+        ├── ChainBroken                   the log no longer is what was signed
+        ├── LedgerCorrupt                 checkpoints that cannot be read, or that nobody trusted has signed
+        ├── NotaryConflict                two notaries sign one log
+        └── ProofInvalid                  a proof does not prove what it says
 
 An error says in its message what to do next and carries its facts as attributes (`error.facts` holds them all).
 Every error pickles. No message and no fact holds a password.
@@ -190,3 +195,26 @@ class ProjectionUnknown(ViewError):
 
 class NotOwner(ViewError):
     """This process does not own that shard. Attributes: `partition`, `owner` (address or None)."""
+
+
+class AuditError(EventResultsError):
+    """Something about the evidence that a log was not altered."""
+
+
+class ChainBroken(AuditError):
+    """The log no longer is what was signed. Attributes: `partition`, `offset` (the first that differs), `reason`."""
+
+
+class LedgerCorrupt(AuditError):
+    """Checkpoints that cannot be read, do not follow one another, or are not signed by a trusted key.
+
+    Attributes: `place` (where the checkpoint was found), `reason`.
+    """
+
+
+class NotaryConflict(AuditError):
+    """Another notary signs the same log: only one may. Attribute: `place` (where it was met)."""
+
+
+class ProofInvalid(AuditError):
+    """A proof that does not prove what it says. Attribute: `reason`."""

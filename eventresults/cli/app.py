@@ -7,7 +7,22 @@ from typing import Annotated, Any
 
 import typer
 
-from eventresults.cli import configuration, demo, doctor, events, outbox, projection, replay, schema, serve, state, task, topic, view
+from eventresults.cli import (
+    audit,
+    configuration,
+    demo,
+    doctor,
+    events,
+    outbox,
+    projection,
+    replay,
+    schema,
+    serve,
+    state,
+    task,
+    topic,
+    view,
+)
 from eventresults.cli.exits import EPILOG
 from eventresults.cli.terminal import write
 
@@ -24,6 +39,7 @@ app.add_typer(topic.app, name="topic")
 app.add_typer(view.app, name="view")
 app.add_typer(projection.app, name="projection")
 app.add_typer(outbox.app, name="outbox")
+app.add_typer(audit.app, name="audit")
 app.add_typer(schema.app, name="schema")
 app.add_typer(configuration.app, name="config")
 app.command()(doctor.doctor)

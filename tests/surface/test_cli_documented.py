@@ -28,6 +28,7 @@ EXPECTED = {
     "view stats", "view rebuild", "view restore", "view snapshot", "view verify",
     "projection list", "projection get", "projection items",
     "outbox status", "outbox flush",
+    "audit keygen", "audit notary", "audit status", "audit verify", "audit prove", "audit check",
     "schema export",
     "config show",
 }  # fmt: skip

@@ -41,7 +41,19 @@ def test_the_error_tree_is_drawn_as_it_is():
 
 def test_importing_the_library_loads_no_client_library_and_no_celery():
     # given
-    heavy = ("kafka", "confluent_kafka", "rocksdict", "celery", "typer", "rich", "starlette", "uvicorn", "structlog", "prometheus_client")
+    heavy = (
+        "kafka",
+        "confluent_kafka",
+        "rocksdict",
+        "celery",
+        "typer",
+        "rich",
+        "starlette",
+        "uvicorn",
+        "structlog",
+        "prometheus_client",
+        "cryptography",
+    )
     program = f"import sys, eventresults; print([m for m in {heavy} if m in sys.modules])"
 
     # when
