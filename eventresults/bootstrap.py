@@ -18,6 +18,8 @@ from eventresults.errors import ConfigError
 from eventresults.log.base import Log
 from eventresults.log.membership import GroupLog
 from eventresults.log.own import OwnWrites
+from eventresults.privacy.guard import Guard
+from eventresults.privacy.opening import NO_KEYS, Opener
 from eventresults.projector import Lifetimes
 from eventresults.projector.registered import Registered
 from eventresults.recorder import Appender, OutboxAppender
@@ -103,6 +105,17 @@ def make_appender(settings: Settings, log: Log) -> Appender:
         append_timeout=settings.append_timeout,
     )
     return OutboxAppender(outbox)
+
+
+def make_guard(settings: Settings) -> tuple[Guard | None, Opener]:
+    """What keeps values private on their way into the log, if anything does, and what reads them. Raises `ConfigError`."""
+    if settings.redact is None and settings.encrypt is None:
+        return None, NO_KEYS
+    from eventresults.privacy import policy  # noqa: PLC0415 - only what is used is loaded
+
+    redaction = None if settings.redact is None else policy.redaction(settings.redact)
+    encryption = None if settings.encrypt is None else policy.encryption(settings.encrypt)
+    return Guard(redaction=redaction, encryption=encryption), Opener(encryption.keyring) if encryption else NO_KEYS
 
 
 def make_place(settings: Settings, make_store: Callable[[Path], Store]) -> Place:

@@ -29,11 +29,15 @@
     │   ├── ProjectionFailed              the code of a projection raised
     │   ├── ProjectionUnknown             nobody runs a projection of that name
     │   └── NotOwner                      this process does not own that shard
-    └── AuditError
-        ├── ChainBroken                   the log no longer is what was signed
-        ├── LedgerCorrupt                 checkpoints that cannot be read, or that nobody trusted has signed
-        ├── NotaryConflict                two notaries sign one log
-        └── ProofInvalid                  a proof does not prove what it says
+    ├── AuditError
+    │   ├── ChainBroken                   the log no longer is what was signed
+    │   ├── LedgerCorrupt                 checkpoints that cannot be read, or that nobody trusted has signed
+    │   ├── NotaryConflict                two notaries sign one log
+    │   └── ProofInvalid                  a proof does not prove what it says
+    └── PrivacyError
+        ├── ValueSealed                   a value is encrypted, and its key is not here
+        ├── ValueErased                   the key of an encrypted value was destroyed
+        └── UnknownSubject                nothing was ever encrypted for this subject
 
 An error says in its message what to do next and carries its facts as attributes (`error.facts` holds them all).
 Every error pickles. No message and no fact holds a password.
@@ -218,3 +222,19 @@ class NotaryConflict(AuditError):
 
 class ProofInvalid(AuditError):
     """A proof that does not prove what it says. Attribute: `reason`."""
+
+
+class PrivacyError(EventResultsError):
+    """Something about values that are kept private."""
+
+
+class ValueSealed(PrivacyError):
+    """A value is encrypted and cannot be read here. Attributes: `key_id` (of the key that it takes, where known), `reason`."""
+
+
+class ValueErased(PrivacyError):
+    """The key of an encrypted value was destroyed: nobody can read it any more. Attributes: `key_id`, `erased` (ISO 8601)."""
+
+
+class UnknownSubject(PrivacyError):
+    """Nothing was ever encrypted for this subject. Attribute: `subject` (cut to 64 characters)."""

@@ -13,7 +13,7 @@ from weakref import WeakSet
 from eventresults import bootstrap
 from eventresults.client import app as current
 from eventresults.client.backend import Backend
-from eventresults.client.decoding import PLAIN, Decoder
+from eventresults.client.decoding import PLAIN, Decoder, Unsealing
 from eventresults.client.groupresult import GroupResult
 from eventresults.client.projected import ProjectionReader
 from eventresults.client.result import AsyncResult
@@ -81,6 +81,7 @@ class Tracker:
     def __init__(self, settings: Settings, projections: Iterable[Projection] = ()) -> None:
         self.settings = settings
         self.log: Log = bootstrap.make_log(settings)
+        self._guard, self.opener = bootstrap.make_guard(settings)
         self._appender = bootstrap.make_appender(settings, self.log)
         self._make_store = bootstrap.make_stores()
         self._place = bootstrap.make_place(settings, self._make_store)
@@ -112,7 +113,7 @@ class Tracker:
             read_timeout=self.settings.read_timeout,
             unfinished_expires=self.settings.unfinished_expires,
             url=self.url,
-            decoder=decoder,
+            decoder=Unsealing(decoder, self.opener),
             travel=self._past,
         )
         self._backends.add(backend)
@@ -139,7 +140,13 @@ class Tracker:
 
     def recorder(self, worker: str | None = None) -> Recorder:
         """Appends facts, as `worker` if that is given. All recorders of a tracker share its one way into the log."""
-        return Recorder(self._appender, worker=worker, source=self.settings.source, result_expires=self.settings.result_expires)
+        return Recorder(
+            self._appender,
+            worker=worker,
+            source=self.settings.source,
+            result_expires=self.settings.result_expires,
+            guard=self._guard,
+        )
 
     def executor(self, max_workers: int | None = None, **options: Any) -> TrackedExecutor:
         """Run functions in threads, or with `processes=True` in processes, and record what becomes of each; see `TrackedExecutor`.

@@ -14,6 +14,7 @@ from eventresults.cli import (
     doctor,
     events,
     outbox,
+    privacy,
     projection,
     replay,
     schema,
@@ -40,6 +41,7 @@ app.add_typer(view.app, name="view")
 app.add_typer(projection.app, name="projection")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(audit.app, name="audit")
+app.add_typer(privacy.app, name="privacy")
 app.add_typer(schema.app, name="schema")
 app.add_typer(configuration.app, name="config")
 app.command()(doctor.doctor)

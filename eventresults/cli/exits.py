@@ -15,6 +15,7 @@ from eventresults.errors import (
     ProjectionUnknown,
     ResultTimeout,
     TopicMisconfigured,
+    UnknownSubject,
     ViewLocked,
     ViewStale,
     ViewUnavailable,
@@ -38,7 +39,7 @@ MEANINGS = {
     ExitCode.OK: "done",
     ExitCode.FAILED: "the task failed, a check found something, or two things differ",
     ExitCode.USAGE: "wrong usage, or input that cannot be read",
-    ExitCode.NOT_FOUND: "no such task, or nothing is held of the moment asked for",
+    ExitCode.NOT_FOUND: "no such task, event or subject, or nothing is held of the moment asked for",
     ExitCode.UNREACHABLE: "the log or the view cannot be reached",
     ExitCode.MISCONFIGURED: "wrong configuration, or a topic that is missing or wrongly set up",
     ExitCode.TIMEOUT: "the time was over first, or the task has not ended",
@@ -60,6 +61,7 @@ _CODES: dict[type[BaseException], ExitCode] = {
     ResultTimeout: ExitCode.TIMEOUT,
     AppendTimeout: ExitCode.TIMEOUT,
     ViewStale: ExitCode.TIMEOUT,
+    UnknownSubject: ExitCode.NOT_FOUND,
     EventResultsError: ExitCode.FAILED,
 }
 

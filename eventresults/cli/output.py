@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from eventresults.cli.terminal import safe, to_json, write
+from eventresults.codec.sealed import shown
 
 Row = Mapping[str, Any]
 
@@ -54,6 +55,7 @@ def cell(value: Any) -> str:
     """A value as one line of text: texts as they are, the rest as JSON, all of it safe to print."""
     if value is None:
         return ""
+    value = shown(value)
     if isinstance(value, str):
         return safe(value)
     if isinstance(value, float):

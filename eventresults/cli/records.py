@@ -8,6 +8,7 @@ from typing import Any
 
 from eventresults.codec.events import decode
 from eventresults.codec.readable import ENVELOPE, brief_row, details, error_line, fact_row, iso, kind_of, task_row
+from eventresults.codec.sealed import shown
 from eventresults.domain.position import Position
 from eventresults.errors import EventCorrupt
 from eventresults.log.base import Record
@@ -32,7 +33,7 @@ def record_line(row: dict[str, Any]) -> str:
     if event is None:
         return f"{at}(no event)  {row['reason']}"
     subject = event.get("task_id") or event.get("group_id")
-    rest = {name: value for name, value in event.items() if name not in ENVELOPE | {"v", "kind"} and value is not None}
+    rest = {name: shown(value) for name, value in event.items() if name not in ENVELOPE | {"v", "kind"} and value is not None}
     return f"{at}{event['kind']:<16} {subject}  {json.dumps(rest, ensure_ascii=False) if rest else ''}".rstrip()
 
 

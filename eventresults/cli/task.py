@@ -145,10 +145,11 @@ def wait(
 def result(task_id: TaskId, *, url: Url = None, view: View = None, output: Output = None) -> None:
     """Print what a task returned, as JSON.
 
-    Exit 1, with the error on stderr, if it failed or was revoked; 3 if nobody has heard of it; 124 if it has not ended (see `task wait`).
+    Exit 1, with the error on stderr, if it failed or was revoked, or if what it returned is encrypted or erased; 3 if nobody has heard of
+    it; 124 if it has not ended (see `task wait`).
     """
     with opened(url, view) as tracker, catching_up(tracker):
-        meta = tracker.read(task_id)
+        meta, opener = tracker.read(task_id), tracker.opener
     if meta is None:
         raise _unknown(task_id)
     if meta.state in PROPAGATE_STATES:
@@ -157,7 +158,7 @@ def result(task_id: TaskId, *, url: Url = None, view: View = None, output: Outpu
     if not meta.ready:
         complain(f"the task is {meta.state} and has not ended: eventresults task wait waits for it")
         raise typer.Exit(ExitCode.TIMEOUT)
-    write(to_json(meta.result, indent=None if chosen(output) is Format.JSONL else 2))
+    write(to_json(opener.wire(meta.result), indent=None if chosen(output) is Format.JSONL else 2))
 
 
 @app.command()

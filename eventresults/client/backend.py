@@ -106,7 +106,7 @@ class Backend:
     def get_traceback(self, task_id: str) -> str | None:
         """The text of the failed task's traceback."""
         meta = self.reader.get(task_id)
-        return None if meta is None else meta.traceback
+        return None if meta is None else self.decoder.traceback(meta)
 
     def get_children(self, task_id: str) -> list[Any] | None:
         """The `as_tuple()` forms of what the task sent."""

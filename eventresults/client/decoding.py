@@ -9,6 +9,7 @@ from eventresults.codec.values import decode_as, decode_value
 from eventresults.domain.meta import TaskMeta
 from eventresults.domain.states import TaskState
 from eventresults.errors import TaskRevokedError
+from eventresults.privacy.opening import Opener
 
 
 class Decoder:
@@ -34,6 +35,50 @@ class Decoder:
     def error(self, meta: TaskMeta) -> BaseException | None:
         """The exception of a task that failed, was revoked or is to be tried again; None where a retry told none."""
         return _revoked(meta) if meta.state == TaskState.REVOKED else _raised(meta)
+
+    def traceback(self, meta: TaskMeta) -> str | None:
+        """The text of the failed task's traceback."""
+        return meta.traceback
+
+    def opened(self, meta: TaskMeta) -> TaskMeta:
+        """The same task, its payloads decrypted."""
+        return meta
+
+
+class Unsealing(Decoder):
+    """Decrypts payloads before another decoder reads them. Raises `ValueErased` and `ValueSealed` for those that it cannot."""
+
+    def __init__(self, inner: Decoder, opener: Opener) -> None:
+        self._inner = inner
+        self._opener = opener
+
+    def value(self, wire: Any) -> Any:
+        """See `Decoder.value`."""
+        return self._inner.value(self._opener.wire(wire))
+
+    def value_as(self, wire: Any, as_type: Any) -> Any:
+        """See `Decoder.value_as`."""
+        return self._inner.value_as(self._opener.wire(wire), as_type)
+
+    def args(self, wire: Any) -> Any:
+        """See `Decoder.args`."""
+        return self._inner.args(self._opener.wire(wire))
+
+    def kwargs(self, wire: Any) -> Any:
+        """See `Decoder.kwargs`."""
+        return self._inner.kwargs(self._opener.wire(wire))
+
+    def error(self, meta: TaskMeta) -> BaseException | None:
+        """See `Decoder.error`."""
+        return self._inner.error(self._opener.error(meta))
+
+    def traceback(self, meta: TaskMeta) -> str | None:
+        """See `Decoder.traceback`."""
+        return self._inner.traceback(self._opener.error(meta))
+
+    def opened(self, meta: TaskMeta) -> TaskMeta:
+        """See `Decoder.opened`."""
+        return self._opener.whole(meta)
 
 
 #: The rules of `eventresults.codec`.

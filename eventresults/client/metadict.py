@@ -22,7 +22,7 @@ def meta_dict(task_id: str, meta: TaskMeta | None, decoder: Decoder = PLAIN) -> 
         "task_id": task_id,
         "status": str(meta.state),
         "result": result_of(meta, decoder),
-        "traceback": meta.traceback,
+        "traceback": decoder.traceback(meta),
         "children": meta.children,
         "date_done": meta.date_done,
         "name": meta.name,

@@ -84,6 +84,7 @@ DESCRIPTIONS: dict[str, str] = {
     "group_id": "Id of the group.",
     "group_index": "Place of the task in its group, from 0.",
     "ignore_result": "Nobody will ask for the result.",
+    "key_id": "Id of an encryption key, as values that it encrypted name it.",
     "kwargs": "Keyword arguments of the task.",
     "meta": "What goes with the state: progress, say.",
     "name": "Name of the task's function.",

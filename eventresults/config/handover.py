@@ -14,6 +14,8 @@ from eventresults.config.settings import Settings
 
 #: Paths in which a `~` is a home, and paths that are taken as they are.
 _EXPANDED: Final = frozenset({"outbox", "token_file"})
+#: What only who records or reads values needs, and who keeps the view does not.
+_RECORDING: Final = frozenset({"redact", "encrypt"})
 _PLAIN: Final = frozenset({"ssl_cafile", "ssl_certfile", "ssl_keyfile"})
 
 
@@ -22,7 +24,7 @@ def hand_over(settings: Settings, *, view: Path) -> dict[str, Any]:
 
     The secrets are in it: it goes by a pipe, and is never shown.
     """
-    values = {name: _plain(name, getattr(settings, name)) for name in settings.model_fields_set}
+    values = {name: _plain(name, getattr(settings, name)) for name in settings.model_fields_set - _RECORDING}
     if settings.log.scheme == "sqlite":
         values["url"] = replace(settings.log, path=os.path.abspath(settings.log.path)).masked  # noqa: PTH100 - a text, as it was
     values["view"] = str(view.absolute())

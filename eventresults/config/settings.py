@@ -88,6 +88,12 @@ class Settings(BaseModel):
     outbox_max_bytes: Bytes = Field(
         ByteSize(2**30), description="Bytes that a process may have waiting in its outbox before recording blocks."
     )
+    redact: Annotated[Any, BeforeValidator(_view), Allowed("a TOML file's path, or a Redaction")] = Field(
+        None, description="What is never recorded: keys, places and patterns whose values are replaced before a fact leaves the process."
+    )
+    encrypt: Annotated[Any, BeforeValidator(_view), Allowed("a TOML file's path, or an Encryption")] = Field(
+        None, description="Whose values are encrypted by whose key, and where the keys are; readers need it to read them."
+    )
     max_poll_records: Many = Field(5_000, description="Records that the projector folds into one commit, at most.")
 
     result_expires: Lifetime = Field(7 * 86_400.0, description="How long a finished task stays in the view; never if 0.")
@@ -186,10 +192,10 @@ def shown(name: str, value: Any) -> str:
         return "never" if name.endswith("_expires") else ""
     if isinstance(value, SecretStr):
         return "***"
-    if isinstance(value, bool):
-        return str(value).lower()
     if name.endswith(("_timeout", "_expires")):
         return durations.words(value)
     if isinstance(value, ByteSize) and value % 1024 == 0:
         return value.human_readable().replace(".0", "")
-    return str(value)
+    if name in {"redact", "encrypt"} and not isinstance(value, str):
+        return f"({type(value).__name__})"
+    return str(value).lower() if isinstance(value, bool) else str(value)

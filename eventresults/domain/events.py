@@ -206,6 +206,16 @@ class TaskForgotten(TaskFact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DataErased(TaskFact):
+    """The key of this id was destroyed: whatever it encrypted can be read no more. `task_id` names the erasure alone."""
+
+    kind: ClassVar[str] = "data-erased"
+    key_id: str
+    reason: str | None = None
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupSaved(GroupFact):
     """A group result was saved: the `as_tuple()` form of the whole."""
 
@@ -290,6 +300,7 @@ TaskEvent = (
     | TaskRejected
     | TaskRevokeRequested
     | TaskForgotten
+    | DataErased
     | GroupSaved
     | GroupSized
     | GroupPart
@@ -311,6 +322,7 @@ _TASK_CLASSES = (
     TaskRejected,
     TaskRevokeRequested,
     TaskForgotten,
+    DataErased,
 )
 _GROUP_CLASSES = (GroupSaved, GroupSized, GroupPart, GroupDispatching, GroupDispatched, GroupForgotten)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final, assert_never
 
 from eventresults.domain.events import (
+    DataErased,
     TaskFailed,
     TaskForgotten,
     TaskReceived,
@@ -34,7 +35,7 @@ Finishing = TaskSucceeded | TaskFailed | TaskRevoked
 #: The facts that tell of a task.
 Telling = TaskSent | TaskReceived | TaskStarted | TaskUpdated | Finishing | TaskRetried | TaskRejected
 #: Whatever may stand under a task's key.
-TaskKind = Telling | TaskRevokeRequested | TaskForgotten | UnknownEvent
+TaskKind = Telling | TaskRevokeRequested | TaskForgotten | DataErased | UnknownEvent
 
 #: How long (ms) an unfinished life lasts after its latest fact.
 UNFINISHED_EXPIRES: Final = 30 * 24 * 3600 * 1000
@@ -77,7 +78,7 @@ def apply(
     if meta is not None and meta.expires_at is not None and log_time >= meta.expires_at:
         before = None
     if before is None or before.phase == "forgotten":
-        if isinstance(event, UnknownEvent) or not _opens_life(before, event):
+        if isinstance(event, UnknownEvent | DataErased) or not _opens_life(before, event):
             return meta
         fields = opened(meta, mark, at, log_time)
         fields["task_id"] = event.task_id
@@ -128,7 +129,7 @@ def _decide(before: TaskMeta, event: TaskKind, fields: Fields, log_time: int) ->
             _go_on(before, event, fields)
         case TaskRevokeRequested():
             _request(before, event, fields)
-        case TaskForgotten() | UnknownEvent():
+        case TaskForgotten() | DataErased() | UnknownEvent():
             pass
         case _:
             assert_never(event)
@@ -154,7 +155,7 @@ def _inform(before: TaskMeta, event: TaskKind, fields: Fields, _log_time: int) -
             if before.received_at is None:
                 fields["received_at"] = event.time
             _fill(fields, event, ("worker",))
-        case TaskRevokeRequested() | TaskForgotten() | UnknownEvent():
+        case TaskRevokeRequested() | TaskForgotten() | DataErased() | UnknownEvent():
             pass
         case _:
             assert_never(event)

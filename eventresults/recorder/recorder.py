@@ -30,6 +30,7 @@ from eventresults.domain.events import (
 )
 from eventresults.errors import ValueNotEncodable, ValueTooLarge
 from eventresults.log.appends import Append
+from eventresults.privacy.guard import Guard
 from eventresults.recorder.appender import Appender
 
 Appended = Append
@@ -58,13 +59,20 @@ class Recorder:
     """
 
     def __init__(
-        self, appender: Appender, *, worker: str | None = None, source: str | None = None, result_expires: float | None = None
+        self,
+        appender: Appender,
+        *,
+        worker: str | None = None,
+        source: str | None = None,
+        result_expires: float | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self._appender = appender
         self.worker = worker
         self._source_name = source or worker or "client"
         self._source: tuple[int, str] = (0, "")
         self._result_expires = result_expires or 0
+        self._guard = guard
 
     @property
     def source(self) -> str:
@@ -229,6 +237,21 @@ class Recorder:
             fields["result_expires"] = self._expires(fields["result_expires"])
         return self._record(event.kind, subject, fields, envelope, subject_field=subject_field, timeout=timeout)
 
+    @property
+    def keeps_private(self) -> bool:
+        """Whether values are made private before they are recorded: what could not be looked into afterwards (a repr) is not for it."""
+        return self._guard is not None
+
+    def about(
+        self, task_id: str, *, name: str | None = None, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None
+    ) -> None:
+        """Learn what a task is whose later facts are recorded here, and `sent` elsewhere. Records nothing.
+
+        What keeps values private (see `redact` and `encrypt`) may go by a task's name and arguments. Raises nothing.
+        """
+        if self._guard is not None:
+            self._guard.about(str(task_id), name=name, args=args, kwargs=kwargs)
+
     def open_soon(self) -> None:
         """Have the log opened meanwhile, so that the first fact need not wait for that. Raises `Closed`."""
         self._appender.open_soon()
@@ -261,7 +284,7 @@ class Recorder:
             if unknown := envelope.keys() - Envelope.__annotations__.keys():
                 raise TypeError(f"a {kind} fact has no {', '.join(sorted(unknown))}")
             whole |= {name: value for name, value in envelope.items() if value}
-        whole |= fields
+        whole |= fields if self._guard is None else self._guard.fields(kind, subject, fields)
         return self._appender.append(subject, kind, whole, timeout=timeout)
 
 

@@ -9,11 +9,14 @@ from typing import Any, Final
 from eventresults.client.decoding import PLAIN
 from eventresults.domain.meta import TaskMeta
 from eventresults.errors import ReplayRefused
+from eventresults.privacy.encryption import ERASED
+from eventresults.privacy.guard import WITHHELD
+from eventresults.privacy.redaction import MARK
 from eventresults.worker.job import Call, name_of
 
 _OPAQUE: Final = {"content_type", "encoding", "body"}
 _SHOWN: Final = {"repr", "flag"}
-_REDACTED: Final = "[redacted"
+_REDACTED: Final = MARK.removesuffix("]")
 
 
 def recorded_call(task_id: str, meta: TaskMeta | None, fn: Callable[..., Any] | None) -> Call:
@@ -48,6 +51,8 @@ def _missing(wire: Any, place: str) -> Iterator[str]:
             yield from _missing(item, f"{place}[{name!r}]")
     elif isinstance(wire, str) and wire.startswith(_REDACTED) and wire.endswith("]"):
         yield f"{place} was redacted"
+    elif wire in {WITHHELD, ERASED}:
+        yield f"{place} was kept private"
 
 
 def _function(task_id: str, name: str | None) -> Callable[..., Any]:

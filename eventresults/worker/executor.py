@@ -148,10 +148,13 @@ class TrackedExecutor:
 
         From its recorded arguments, by the function of its name (`fn`: another), which this process must have imported. Raises
         `ReplayRefused` when the arguments were not recorded as they were (redacted, too large, written by another serializer), the function
-        is not to be found, or no such task is known; and what `submit` raises.
+        is not to be found, or no such task is known; `ValueErased` or `ValueSealed` for arguments that cannot be decrypted; and what
+        `submit` raises.
         """
-        meta = self._app.backend.reader.get(task_id)
-        return self._plain.again(task_id, recorded_call(task_id, meta, fn), queue=None if meta is None else meta.queue)
+        backend = self._app.backend
+        meta = backend.reader.get(task_id)
+        call = recorded_call(task_id, None if meta is None else backend.decoder.opened(meta), fn)
+        return self._plain.again(task_id, call, queue=None if meta is None else meta.queue)
 
     def options(
         self,

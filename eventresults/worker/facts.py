@@ -84,6 +84,8 @@ class Facts:
 
     def started(self, job: Job, pid: int) -> None:
         """An attempt begins."""
+        if self._recorder.keeps_private:  # what `sent` told may be long ago
+            self._recorder.about(job.id, name=job.name, args=job.call.args, kwargs=job.call.kwargs)
         self._tell(self._recorder.started, job, pid=pid, attempt=job.attempt, worker=self.worker)
 
     def succeeded(self, job: Job, outcome: Returned, children: Sequence[Any]) -> bool:
@@ -104,7 +106,7 @@ class Facts:
         try:
             self._tell(self._recorder.failed, job, error=outcome.error, traceback=outcome.traceback, **fields)
         except (ValueNotEncodable, ValueTooLarge) as error:
-            self._tell(self._recorder.failed, job, error=_substitute(outcome.error, error), **fields)
+            self._tell(self._recorder.failed, job, error=self._substitute(outcome.error, error), **fields)
 
     def retried(self, job: Job, outcome: Again) -> datetime:
         """The task asked for another attempt; returns when it is due."""
@@ -112,7 +114,7 @@ class Facts:
         try:
             self._tell(self._recorder.retried, job, error=outcome.error, traceback=outcome.traceback, when=when)
         except (ValueNotEncodable, ValueTooLarge) as error:
-            self._tell(self._recorder.retried, job, error=_substitute(outcome.error, error), when=when)
+            self._tell(self._recorder.retried, job, error=self._substitute(outcome.error, error), when=when)
         return when
 
     def revoked(self, job: Job, *, reason: str | None) -> None:
@@ -166,6 +168,16 @@ class Facts:
         if isinstance(error, ValueTooLarge) and verb.__name__ == "succeeded":
             self._later(lambda: self._tell(self._recorder.failed, job, error=error, worker=self.worker))
 
+    def _substitute(self, original: BaseException | Mapping[str, Any] | None, reason: Exception) -> BaseException:
+        """An error that can be recorded, for one that cannot."""
+        name = original.get("type") if isinstance(original, Mapping) else type(original).__name__
+        return RemoteTaskError(
+            f"The task failed with {name}, which could not be recorded ({type(reason).__name__}: {reason}).",
+            type=name,
+            # A repr would tell what is to be kept private, and nobody could find it there.
+            remote_message=f"<{name}>" if self._recorder.keeps_private else _show(original),
+        )
+
     def _lost(self, verb: Verb, job: Job, error: BaseException) -> None:
         logger.error("a fact of task %s is lost (%s): %s", job.id, verb.__name__, error)
 
@@ -180,13 +192,3 @@ def _show(value: Any) -> str:
         return repr(value)[:SHOWN]
     except Exception as error:  # noqa: BLE001 - a task may be sent whatever its arguments' repr does
         return f"<{type(value).__name__}, whose repr raised {type(error).__name__}>"
-
-
-def _substitute(original: BaseException | Mapping[str, Any] | None, reason: Exception) -> BaseException:
-    """An error that can be recorded, for one that cannot."""
-    name = original.get("type") if isinstance(original, Mapping) else type(original).__name__
-    return RemoteTaskError(
-        f"The task failed with {name}, which could not be recorded ({type(reason).__name__}: {reason}).",
-        type=name,
-        remote_message=_show(original),
-    )

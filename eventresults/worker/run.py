@@ -65,8 +65,10 @@ def run(
             yield task
     except BaseException as error:
         runtime = time.perf_counter() - began
+        recorder.about(task_id, name=name, args=args, kwargs=kwargs)
         recorder.failed(task_id, error=error, traceback=text_of(error), children=task.trail, runtime=runtime, worker=worker)
         raise
+    recorder.about(task_id, name=name, args=args, kwargs=kwargs)  # what `sent` told may be long ago
     recorder.succeeded(task_id, result=task.result, children=task.trail, runtime=time.perf_counter() - began, worker=worker)
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from eventresults.codec.errors import encode_error
 from eventresults.codec.values import Opaque, encode_value
 from eventresults.domain.events import (
+    DataErased,
     Event,
     GroupDispatched,
     GroupDispatching,
@@ -105,6 +106,7 @@ EVENTS: dict[str, Event] = {
     "revoke requested": TaskRevokeRequested(**TASK, terminate=True, signal="SIGKILL", reason="too late", by="ops@host"),
     "revoke requested, by stamps": TaskRevokeRequested(**TASK, stamps={"tenant": ["blue", 7]}),
     "forgotten": TaskForgotten(**TASK, reason="read"),
+    "data erased": DataErased(**TASK, key_id="0123456789abcdef0123456789abcdef", reason="asked", by="ops@host"),
     "group saved": GroupSaved(**GROUP, results=[["group-1", None], [[["task-1", None], None]]], result_expires=60),
     "group sized": GroupSized(**GROUP, size=2, body={"task": "shop.sum"}, structure=[1, 1], result_expires=60),
     "group sized: begun": GroupSized(**GROUP, body={"task": "shop.sum"}, structure=[1, 1], result_expires=60),

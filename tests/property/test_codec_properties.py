@@ -121,6 +121,7 @@ BY_NAME: dict[str, st.SearchStrategy[Any]] = {
     "until": times,
     "size": integers,
     "by": text,
+    "key_id": text,
     "state": st.sampled_from(["PROGRESS", "SUCCESSFUL", "ß"]),
     "observed": st.booleans(),
     "terminate": st.booleans(),

@@ -9,6 +9,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from eventresults.domain.events import (
+    DataErased,
     TaskFailed,
     TaskForgotten,
     TaskReceived,
@@ -64,6 +65,7 @@ KINDS = {
     TaskRejected: {"requeue": st.none() | st.booleans()},
     TaskRevokeRequested: {"terminate": st.booleans(), "signal": texts, "reason": texts, "by": texts},
     TaskForgotten: {"reason": texts},
+    DataErased: {"key_id": st.just("0" * 32), "reason": texts, "by": texts},
 }
 LIFE = [st.builds(cls, **task, **fields) for cls, fields in KINDS.items() if cls is not TaskForgotten]
 FORGET = st.builds(TaskForgotten, **task, **KINDS[TaskForgotten])
@@ -210,7 +212,7 @@ def test_an_id_exists_from_a_fact_that_tells_of_it_until_it_is_forgotten(log):
         if after is not before:
             if isinstance(event, TaskForgotten) and not event.observed:
                 exists = False
-            elif not isinstance(event, TaskForgotten | TaskRevokeRequested | UnknownEvent):
+            elif not isinstance(event, TaskForgotten | TaskRevokeRequested | DataErased | UnknownEvent):
                 exists = True
         assert (after is not None and not after.expired(log_time) and after.exists) == exists
 

@@ -11,6 +11,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from eventresults.domain.events import (
+    DataErased,
     Event,
     GroupDispatched,
     GroupDispatching,
@@ -106,6 +107,10 @@ def revoke_requested(*, second: float = 4, **fields: Any) -> TaskRevokeRequested
 
 def forgotten(*, second: float = 5, **fields: Any) -> TaskForgotten:
     return _task(TaskForgotten, second, fields)
+
+
+def data_erased(*, second: float = 5, **fields: Any) -> DataErased:
+    return _task(DataErased, second, {"key_id": "0" * 32} | fields)
 
 
 def group_saved(*, second: float = 0, **fields: Any) -> GroupSaved:

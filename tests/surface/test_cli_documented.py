@@ -29,6 +29,7 @@ EXPECTED = {
     "projection list", "projection get", "projection items",
     "outbox status", "outbox flush",
     "audit keygen", "audit notary", "audit status", "audit verify", "audit prove", "audit check",
+    "privacy keygen", "privacy erase", "privacy preview",
     "schema export",
     "config show",
 }  # fmt: skip

@@ -15,7 +15,7 @@ allow_join_result assert_will_not_block connect current_task current_tracker den
 """.split()
 EVENTS = """
 TaskSent TaskReceived TaskStarted TaskUpdated TaskSucceeded TaskFailed TaskRetried TaskRevoked TaskRejected
-TaskRevokeRequested TaskForgotten
+TaskRevokeRequested TaskForgotten DataErased
 GroupSaved GroupSized GroupPart GroupDispatching GroupDispatched GroupForgotten
 """.split()
 

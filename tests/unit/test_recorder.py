@@ -218,7 +218,8 @@ SAMPLES = {
     cls.kind: make
     for make in (
         events.sent, events.received, events.started, events.updated, events.succeeded, events.failed, events.retried, events.revoked,
-        events.rejected, events.revoke_requested, events.forgotten, events.group_saved, events.group_sized, events.group_part,
+        events.rejected, events.revoke_requested, events.forgotten, events.data_erased,
+        events.group_saved, events.group_sized, events.group_part,
         events.group_dispatching, events.group_dispatched, events.group_forgotten,
     )
     if (cls := type(make()))

@@ -27,7 +27,8 @@ from eventresults.contrib.celery.revoking import Revoking
 from eventresults.contrib.celery.trackers import tracker_of
 from eventresults.contrib.celery.waiting import Waiting
 from eventresults.domain.events import GroupForgotten, GroupSaved, TaskEvent
-from eventresults.errors import AppendTimeout, LogUnavailable, ViewStale, ViewUnavailable
+from eventresults.errors import AppendTimeout, LogUnavailable, PrivacyError, ViewStale, ViewUnavailable
+from eventresults.privacy.opening import Opener
 from eventresults.recorder.recorder import Appended
 from eventresults.tracker import Tracker
 
@@ -84,6 +85,16 @@ class EventResultsBackend(Waiting, Chords, Revoking, BaseBackend):  # type: igno
         """What our own results ask."""
         return self._opened()[1]
 
+    @property
+    def opener(self) -> Opener:
+        """What decrypts payloads."""
+        return self.tracker.opener
+
+    def tell_about(self, task_id: Any, name: str | None, args: Any, kwargs: Any) -> None:
+        """This process works on a task: what keeps its values private may go by its name and arguments."""
+        if self.settings.redact is not None or self.settings.encrypt is not None:
+            self.home.recorder.about(str(task_id), name=name, args=args, kwargs=kwargs)
+
     def _opened(self) -> tuple[Tracker, Backend]:
         if self._open is None:
             with self._opening:
@@ -123,6 +134,8 @@ class EventResultsBackend(Waiting, Chords, Revoking, BaseBackend):  # type: igno
         waits: bool = True,
         **_: Any,
     ) -> Any:
+        if request is not None:
+            self.tell_about(task_id, getattr(request, "task", None), getattr(request, "args", None), getattr(request, "kwargs", None))
         runtime, when = signals.runtime_of(request), signals.due_of(request)
         fact = facts.stored(self, str(task_id), result, state, traceback, request, event_id=event_id, runtime=runtime, when=when)
         if waits:
@@ -153,8 +166,13 @@ class EventResultsBackend(Waiting, Chords, Revoking, BaseBackend):  # type: igno
         return self.meta_of(task_id, found)
 
     def meta_of(self, task_id: Any, meta: Any) -> dict[str, Any]:
-        """What Celery is to know of a task."""
-        return facts.read(self, task_id, meta)
+        """What Celery is to know of a task. In place of a value that is erased, or encrypted and without its key here, stands the error."""
+        if meta is None:
+            return facts.read(self, task_id, None)
+        try:
+            return facts.read(self, task_id, self.opener.whole(meta))
+        except PrivacyError as error:
+            return facts.read(self, task_id, self.opener.without(meta)) | {"result": error}
 
     def task_result_exists(self, task_id: Any) -> bool:
         """Whether the task is known: from its first fact on, until it is forgotten or expires."""

@@ -75,7 +75,7 @@ class Dispatch:
                 return None
             if group.body is None:
                 raise ChordError(f"the body of the chord {self._group_id} is not in the log: none but its own parts can send it")
-            carried = self._backend.bodies.decode(group.body)
+            carried = self._backend.bodies.decode(self._backend.opener.wire(group.body))
         return maybe_signature(carried, app=self._backend.app)
 
     def _claim(self, seconds: float) -> GroupMeta | None:
@@ -168,7 +168,7 @@ def _index(key: str) -> float:
 
 
 def _value(backend: Chords, key: str, state: str, part: Any) -> Any:
-    value = backend.payloads.decode(part.result)
+    value = backend.payloads.decode(backend.opener.wire(part.result))
     if state in states.EXCEPTION_STATES:
         value = backend.exception_to_python(value)
     if state in states.PROPAGATE_STATES:

@@ -18,6 +18,7 @@ from eventresults.contrib.celery.payloads import Payloads
 from eventresults.domain.events import GroupPart, GroupSized, TaskEvent
 from eventresults.domain.position import Position
 from eventresults.errors import EventResultsError
+from eventresults.privacy.opening import Opener
 from eventresults.recorder import Recorder
 from eventresults.recorder.recorder import Appended
 
@@ -52,6 +53,11 @@ class Chords:
     @property
     def home(self) -> Backend:
         """What our own results ask."""
+        raise NotImplementedError
+
+    @property
+    def opener(self) -> Opener:
+        """What decrypts payloads."""
         raise NotImplementedError
 
     @property

@@ -112,7 +112,8 @@ class Rescuer:
     def _record_again(self, request: Any) -> None:
         meta = self._backend.home.reader.get(str(request.id))
         if meta is not None and meta.state == states.SUCCESS:
-            self._backend.on_chord_part_return(request, states.SUCCESS, self._backend.payloads.decode(meta.result))
+            value = self._backend.payloads.decode(self._backend.opener.wire(meta.result))
+            self._backend.on_chord_part_return(request, states.SUCCESS, value)
 
 
 def _begin(sender: Any = None, **_: Any) -> None:

@@ -132,6 +132,7 @@ def _starting(task: Any, **_: Any) -> None:
     if request.is_eager and (ignored or not task.store_eager_result):
         return
     _began[request] = monotonic()
+    backend.tell_about(request.id, task.name, request.args, request.kwargs)
     stored = task.track_started and not ignored and not request.is_eager
     if not stored and backend.observer.wants("started", ignored=ignored):
         backend.observer.tell(

@@ -18,6 +18,7 @@ EXPECTED = {
     "InvalidTaskId": 2,
     "PastGone": 3,
     "ProjectionUnknown": 78,
+    "UnknownSubject": 3,
 }
 
 

@@ -10,6 +10,7 @@ from eventresults.domain.position import Position
 from tests.support.events import (
     LOG_EPOCH,
     TASK,
+    data_erased,
     failed,
     fold,
     forgotten,
@@ -48,7 +49,7 @@ def test_every_fact_that_tells_of_a_task_makes_its_id_exist(kind):
     assert (meta.born_at, meta.log_time) == (LOG_EPOCH, LOG_EPOCH)
 
 
-@pytest.mark.parametrize("kind", [forgotten, unknown], **NAMED)
+@pytest.mark.parametrize("kind", [forgotten, data_erased, unknown], **NAMED)
 def test_forgetting_and_unknown_kinds_concern_nothing_where_nothing_is(kind):
     assert dropped(kind()) == "nothing-there"
 
@@ -159,12 +160,12 @@ def test_a_new_fact_after_forgetting_starts_a_new_life(kind):
     assert meta == fold(kind(second=0), offset=4).evolve(seen=meta.seen)
 
 
-@pytest.mark.parametrize("kind", [updated, retried, rejected, revoke_requested, forgotten, unknown], **NAMED)
+@pytest.mark.parametrize("kind", [updated, retried, rejected, revoke_requested, forgotten, data_erased, unknown], **NAMED)
 def test_what_cannot_begin_a_life_is_dropped_after_forgetting(kind):
     assert dropped(kind(second=99), fold(sent(), forgotten())) == "after-forgotten"
 
 
-@pytest.mark.parametrize("kind", [*TELLING, revoke_requested, forgotten, unknown], **NAMED)
+@pytest.mark.parametrize("kind", [*TELLING, revoke_requested, forgotten, data_erased, unknown], **NAMED)
 def test_an_observed_fact_after_forgetting_is_dropped(kind):
     assert dropped(kind(second=5, observed=True), fold(sent(), forgotten(second=5))) == "after-forgotten"
 
@@ -241,7 +242,7 @@ def test_a_fact_just_before_the_expiry_belongs_to_the_old_life():
     assert (meta.facts, meta.log_time, meta.state) == (2, before.expires_at - 1, "FAILURE")
 
 
-@pytest.mark.parametrize("kind", [forgotten, unknown], **NAMED)
+@pytest.mark.parametrize("kind", [forgotten, data_erased, unknown], **NAMED)
 def test_forgetting_and_unknown_kinds_concern_nothing_once_a_life_expired(kind):
     expired = fold(failed(result_expires=1))
 
@@ -321,7 +322,7 @@ def test_another_partition_has_offsets_of_its_own():
 def test_every_kind_of_fact_leaves_its_books_the_same_way():
     before = fold(sent())
 
-    for kind in [*TELLING, revoke_requested, forgotten, unknown]:
+    for kind in [*TELLING, revoke_requested, forgotten, data_erased, unknown]:
         event: Event = kind()
         meta = apply(before, event, Position(0, 7), LOG_EPOCH + 9)
         assert (meta.last_offset, meta.log_time, meta.facts, len(meta.seen)) == (7, LOG_EPOCH + 9, 2, 16)
