@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +13,7 @@ from eventresults.codec.sealed import envelope, is_sealed, parts
 from eventresults.codec.values import decode_value
 from eventresults.errors import ConfigError
 from eventresults.privacy.keyring import Keyring, sealed
-from eventresults.privacy.paths import inner, parse, resolve
+from eventresults.privacy.paths import Path, inner, parse, resolve
 from eventresults.privacy.sealing import Unsealable, cipher_class, seal, unseal
 
 #: What is encrypted unless a policy says otherwise.
@@ -27,6 +28,10 @@ SubjectRule = Callable[[str | None, Any, Any], str | None]
 
 _write = msgspec.json.Encoder().encode
 _read = msgspec.json.Decoder().decode
+
+
+class SubjectNotKnown(Exception):
+    """Whom the values of a fact are about is not known, and there is no fallback."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,17 +54,21 @@ class Encryption:
         cipher_class()
         if strange := sorted(set(self.fields) - set(FIELDS)):
             raise ConfigError(f"fields={strange[0]!r} cannot be encrypted: choose of {', '.join(FIELDS)}", setting="encrypt")
-        if not callable(self.subject):
-            texts = [self.subject] if isinstance(self.subject, str) else self.subject
-            object.__setattr__(self, "_paths", [parse(text, setting="encrypt") for text in texts])
+        _ = self._paths  # a path that is none is an error now
+
+    @cached_property
+    def _paths(self) -> list[Path]:
+        if callable(self.subject):
+            return []
+        texts = [self.subject] if isinstance(self.subject, str) else self.subject
+        return [parse(text, setting="encrypt") for text in texts]
 
     def subject_of(self, name: str | None, args: Any, kwargs: Any) -> str | None:
         """Whom a task is about, by its arguments as wire values; None where they do not tell. Raises what the rule does."""
         if callable(self.subject):
             found: Any = self.subject(name, decode_value(inner(args)), decode_value(inner(kwargs)))
         else:
-            paths: list[tuple[str, ...]] = self.__dict__["_paths"]
-            candidates = (resolve(path, {"args": args, "kwargs": kwargs}) for path in paths)
+            candidates = (resolve(path, {"args": args, "kwargs": kwargs}) for path in self._paths)
             found = next((one for one in candidates if one is not None), None)
         return None if found is None else str(found)
 
@@ -67,7 +76,7 @@ class Encryption:
         """These fields of a fact, encrypted. Raises what finding the key does."""
         subject = subject or self.fallback
         if subject is None:
-            raise LookupError("the subject is not known")
+            raise SubjectNotKnown
         names = [name for name in self.fields if fields.get(name) is not None]
         if fields.get("traceback") is not None and "error" in self.fields and "error" not in names:
             names.append("error")

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from eventresults.codec.values import encode_value
 from eventresults.codec.wire import check_wire
-from eventresults.errors import EventResultsError
+from eventresults.errors import ConfigError, EventResultsError, ValueSealed
 from eventresults.privacy.encryption import Encryption
 from eventresults.privacy.redaction import Redaction, Value
 
@@ -73,7 +73,6 @@ class Guard:
             if self._encryption is not None:
                 fields = self._encryption.seal(fields, known.subject)
         except Exception as error:  # noqa: BLE001 - rules and hooks may raise anything, and then nothing private leaves
-            # Of the error no more than its kind: its text may hold what is to be kept private.
             told = f"the payloads of a {kind} fact of {task_id} are withheld, for they could not be made private: {_kind(error)}"
             logger.error(told)  # noqa: TRY400 - likewise its traceback
             return withheld(fields)
@@ -147,4 +146,5 @@ def _told(value: Any) -> Any:
 
 
 def _kind(error: Exception) -> str:
-    return type(error).__name__
+    """What can be told of an error: of one that is not ours no more than its kind, for its text may hold what is to be kept private."""
+    return f"{error}" if isinstance(error, ConfigError | ValueSealed) else type(error).__name__

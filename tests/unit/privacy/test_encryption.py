@@ -188,6 +188,17 @@ def test_a_task_whose_subject_is_not_known_goes_by_the_fallback_or_is_withheld(k
         shop.recorder.succeeded("t", result=SECRET)
         assert shop.result("t").get(timeout=5) == WITHHELD
         assert SECRET not in shop.written()
+        assert "SubjectNotKnown" in caplog.text
+
+
+def test_a_keyring_that_cannot_be_used_withholds_and_says_why(keyring: Keyring, caplog):
+    shop = Shop(keyring)
+    key_id, _ = keyring.key_for("7")
+    (keyring.folder / key_id).write_text("{")
+    with shop.tracker:
+        shop.recorder.sent("t", kwargs={"customer_id": 7})
+        assert shop.tracker.read("t").kwargs == WITHHELD
+        assert str(keyring.folder) in caplog.text
 
 
 def test_a_rule_that_fails_withholds(keyring: Keyring, caplog):
