@@ -53,5 +53,5 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.developing: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[audit,celery,confluent]' --group dev
+	$(BIN)/python -m pip install --quiet --editable '.[archive,audit,celery,confluent]' --group dev
 	@touch $@ $(VENV)/.installed

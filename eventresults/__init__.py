@@ -39,6 +39,10 @@ from eventresults.domain.projection import Projection, Transition
 from eventresults.domain.states import TaskState
 from eventresults.errors import (
     AppendTimeout,
+    ArchiveCorrupt,
+    ArchiveError,
+    ArchiveGap,
+    ArchiveMismatch,
     AuditError,
     ChainBroken,
     Closed,
@@ -59,6 +63,7 @@ from eventresults.errors import (
     ProjectionFailed,
     ProjectionUnknown,
     ProofInvalid,
+    QueryRefused,
     RemoteTaskError,
     ReplayRefused,
     ResultTimeout,
@@ -84,6 +89,10 @@ from eventresults.worker.executor import TrackedExecutor
 
 __all__ = [
     "AppendTimeout",
+    "ArchiveCorrupt",
+    "ArchiveError",
+    "ArchiveGap",
+    "ArchiveMismatch",
     "AsyncResult",
     "AuditError",
     "ChainBroken",
@@ -116,6 +125,7 @@ __all__ = [
     "ProjectionFailed",
     "ProjectionUnknown",
     "ProofInvalid",
+    "QueryRefused",
     "Recorder",
     "RemoteTaskError",
     "ReplayRefused",

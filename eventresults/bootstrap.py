@@ -127,6 +127,12 @@ def make_place(settings: Settings, make_store: Callable[[Path], Store]) -> Place
     return FolderPlace(view_folder(settings), make_store)
 
 
+def log_name(settings: Settings) -> str:
+    """What to call the log where names must be short: its topic, its file's name, or its name in memory."""
+    url = settings.log
+    return url.topic or Path(url.path).stem or url.name or "memory"
+
+
 def view_folder(settings: Settings) -> Path:
     """The folder of the view: as set, else beside the SQLite file, else the user's cache folder by URL."""
     view = settings.view

@@ -34,6 +34,11 @@
     │   ├── LedgerCorrupt                 checkpoints that cannot be read, or that nobody trusted has signed
     │   ├── NotaryConflict                two notaries sign one log
     │   └── ProofInvalid                  a proof does not prove what it says
+    ├── ArchiveError
+    │   ├── ArchiveCorrupt                a file of the archive is missing, or cannot be read, or lies
+    │   ├── ArchiveMismatch               the archive is of another log
+    │   ├── ArchiveGap                    the log removed records that were not archived yet
+    │   └── QueryRefused (ValueError)     a query that is none, or asks for more than it may have
     └── PrivacyError
         ├── ValueSealed                   a value is encrypted, and its key is not here
         ├── ValueErased                   the key of an encrypted value was destroyed
@@ -161,6 +166,26 @@ class TopicMisconfigured(LogError):
     """The topic is missing, or a setting of it would lose or reorder facts. Attributes: `topic`, `problems`."""
 
     problems: list[str]
+
+
+class ArchiveError(EventResultsError):
+    """Something about the archive."""
+
+
+class ArchiveCorrupt(ArchiveError):
+    """A file of the archive is missing, cannot be read, or contradicts another. Attributes: `path`, `reason`."""
+
+
+class ArchiveMismatch(ArchiveError):
+    """The archive is of another log than the one asked for. Attributes: `archive`, `have`, `want` (names of logs)."""
+
+
+class ArchiveGap(ArchiveError):
+    """The log removed records that were not archived yet. Attributes: `partition`, `start`, `end` (offsets: start <= missing < end)."""
+
+
+class QueryRefused(ArchiveError, ValueError):
+    """A query that is none, or that asked for more time, memory or access than it may have. Attribute: `reason`."""
 
 
 class ViewError(EventResultsError):

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from eventresults.cli import (
+    archive,
     audit,
     configuration,
     demo,
@@ -42,6 +43,7 @@ app.add_typer(projection.app, name="projection")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(audit.app, name="audit")
 app.add_typer(privacy.app, name="privacy")
+app.add_typer(archive.app, name="archive")
 app.add_typer(schema.app, name="schema")
 app.add_typer(configuration.app, name="config")
 app.command()(doctor.doctor)

@@ -6,6 +6,7 @@ from enum import IntEnum
 
 from eventresults.errors import (
     AppendTimeout,
+    ArchiveMismatch,
     ConfigError,
     EventResultsError,
     InvalidTaskId,
@@ -13,6 +14,7 @@ from eventresults.errors import (
     NotOwner,
     PastGone,
     ProjectionUnknown,
+    QueryRefused,
     ResultTimeout,
     TopicMisconfigured,
     UnknownSubject,
@@ -50,6 +52,7 @@ EPILOG = "\b\nExit codes:\n" + "\n".join(f"{code:>5}  {meaning}" for code, meani
 
 _CODES: dict[type[BaseException], ExitCode] = {
     InvalidTaskId: ExitCode.USAGE,
+    QueryRefused: ExitCode.USAGE,
     LogUnavailable: ExitCode.UNREACHABLE,
     ViewUnavailable: ExitCode.UNREACHABLE,
     ViewLocked: ExitCode.UNREACHABLE,
@@ -57,6 +60,7 @@ _CODES: dict[type[BaseException], ExitCode] = {
     PastGone: ExitCode.NOT_FOUND,
     ProjectionUnknown: ExitCode.MISCONFIGURED,
     ConfigError: ExitCode.MISCONFIGURED,
+    ArchiveMismatch: ExitCode.MISCONFIGURED,
     TopicMisconfigured: ExitCode.MISCONFIGURED,
     ResultTimeout: ExitCode.TIMEOUT,
     AppendTimeout: ExitCode.TIMEOUT,

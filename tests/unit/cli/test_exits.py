@@ -15,10 +15,12 @@ EXPECTED = {
     "NotOwner": 69,
     "ConfigError": 78,
     "TopicMisconfigured": 78,
+    "ArchiveMismatch": 78,
     "InvalidTaskId": 2,
     "PastGone": 3,
     "ProjectionUnknown": 78,
     "UnknownSubject": 3,
+    "QueryRefused": 2,
 }
 
 

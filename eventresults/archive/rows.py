@@ -1,0 +1,216 @@
+"""Records to rows, and back. What a row holds is a function of its record alone, so that anybody can make it again and compare."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from eventresults.archive import shapes
+from eventresults.archive.arrow import pa, pc
+from eventresults.archive.fingerprint import fingerprint
+from eventresults.archive.schema import SCHEMA
+from eventresults.archive.values import MARKS, cut, is_markable, restore, time_text
+from eventresults.codec.events import decode
+from eventresults.codec.readable import kind_of
+from eventresults.codec.shapes import from_text
+from eventresults.codec.tags import printable
+from eventresults.domain.events import UnknownEvent
+from eventresults.domain.position import Position
+from eventresults.errors import EventCorrupt
+from eventresults.log.base import Record
+
+#: What a fact makes of its task; `updated` says it itself.
+_STATES = {
+    "task-sent": "PENDING",
+    "task-received": "RECEIVED",
+    "task-started": "STARTED",
+    "task-succeeded": "SUCCESS",
+    "task-failed": "FAILURE",
+    "task-retried": "RETRY",
+    "task-revoked": "REVOKED",
+    "task-rejected": "REJECTED",
+}
+_EMPTY = (b"", b"null")
+#: Columns that are fields of events, under the same name.
+_FIELDS = tuple("source observed task_id group_id root_id parent_id previous_id name queue worker pid attempt".split())
+_PAYLOADS = ("args", "kwargs", "result")
+_PLACE = ("partition", "offset", "log_time")
+
+
+def rows_of(partition: int, records: Sequence[Record]) -> Any:
+    """A table of `SCHEMA` with one row for each record, in their order."""
+    groups: defaultdict[str, list[tuple[int, Record, Any]]] = defaultdict(list)
+    others: list[tuple[int, Record, Any]] = []
+    for at, record in enumerate(records):
+        fact = shapes.read(record.value)
+        if fact is None or not _is_ours(record, fact):
+            others.append((at, record, None))
+        else:
+            groups[type(fact).__struct_config__.tag].append((at, record, fact))
+    tables = [_table(partition, group, _columns(kind, group)) for kind, group in groups.items()]
+    if others:
+        tables.append(_table(partition, others, _judged(partition, others)))
+    if not tables:
+        return SCHEMA.empty_table()
+    order = [at for group in (*groups.values(), others) for at, *_ in group]
+    if len(tables) == 1:
+        return tables[0]
+    return pa.concat_tables(tables).take(pc.sort_indices(pa.array(order, pa.int64())))
+
+
+def records_of(table: Any) -> Iterator[Record]:
+    """The records that these rows were made of. The table needs the columns that `NEEDED` names."""
+    for batch in table.to_batches():
+        columns = {name: batch.column(name).to_pylist() for name in NEEDED}
+        names = tuple(columns)
+        log_times = batch.column("log_time").cast(pa.int64()).to_pylist()
+        for at, row in enumerate(zip(*columns.values(), strict=True)):
+            yield _record(dict(zip(names, row, strict=True)), log_times[at] // 1000)
+
+
+#: The columns that a record is made of.
+NEEDED = ("offset", "key", "rest", "raw", *MARKS)
+
+
+def _record(row: dict[str, Any], log_time: int) -> Record:
+    rest = row["rest"]
+    if rest is None:
+        return Record(row["offset"], log_time, row["key"], row["raw"])
+    subject = row["group_id"] if b'"kind":"group-' in rest else row["task_id"]
+    return Record(row["offset"], log_time, subject.encode(), restore(rest, row))
+
+
+def _is_ours(record: Record, fact: Any) -> bool:
+    """Whether this is one of our own records to the letter: then no more than its rest needs to be kept."""
+    kind = type(fact).__struct_config__.tag
+    subject = fact.group_id if kind.startswith("group-") else fact.task_id
+    value = record.value or b""
+    if subject.encode() != record.key or not is_markable(value) or b'"kind":"%s"' % kind.encode() not in value:
+        return False
+    try:
+        return from_text(fact.time).utcoffset() is not None and fact.time.endswith("Z")
+    except ValueError:
+        return False
+
+
+def _columns(kind: str, group: Sequence[tuple[int, Record, Any]]) -> dict[str, list[Any]]:
+    """The columns that this kind has, of records in our own form."""
+    has = shapes.columns_of(kind)
+    facts = [fact for _, _, fact in group]
+    columns: dict[str, list[Any]] = {
+        "kind": [kind] * len(facts),
+        "event_id": [fact.event_id for fact in facts],
+        "time": [from_text(fact.time) for fact in facts],
+    }
+    for name in _FIELDS:
+        if name in has:
+            columns[name] = [getattr(fact, name) for fact in facts]
+    for name in _PAYLOADS:
+        if name in has:
+            columns[name] = [_payload(getattr(fact, name)) for fact in facts]
+    if "meta" in has:
+        columns["result"] = [_payload(fact.meta) for fact in facts]
+    if "runtime" in has:
+        columns["run_seconds"] = [fact.runtime for fact in facts]
+    if "error" in has:
+        _add_errors(columns, [(fact.error, getattr(fact, "traceback", None)) for fact in facts])
+    columns["state"] = [fact.state for fact in facts] if "state" in has else [_STATES.get(kind)] * len(facts)
+    columns["rest"] = _rests(columns, [record.value or b"" for _, record, _ in group], [fact.time for fact in facts])
+    return columns
+
+
+def _rests(columns: dict[str, list[Any]], values: list[bytes], times: list[str]) -> list[bytes]:
+    nothing = [None] * len(values)
+    texts: dict[str, list[bytes | None]] = {}
+    for name in MARKS:
+        if name == "time":
+            texts[name] = [text.encode() if time_text(at) == text else None for at, text in zip(columns["time"], times, strict=True)]
+        elif name == "run_seconds":
+            texts[name] = [None if one is None else repr(one).encode() for one in columns.get(name, nothing)]
+        elif name in columns:
+            texts[name] = [one if one is None or type(one) is bytes else one.encode() for one in columns[name]]
+    names = tuple(texts)
+    return [cut(value, dict(zip(names, row, strict=True))) for value, *row in zip(values, *texts.values(), strict=True)]
+
+
+def _judged(partition: int, others: Sequence[tuple[int, Record, Any]]) -> dict[str, list[Any]]:
+    """All columns of records in any other form, as the codec reads them; they are kept as they are."""
+    columns: defaultdict[str, list[Any]] = defaultdict(list)
+    for _, record, _ in others:
+        row: dict[str, Any] = {"key": record.key, "raw": record.value}
+        try:
+            row |= told(decode(record.value, key=record.key, position=Position(partition, record.offset)).event)
+        except EventCorrupt as error:
+            row["problem"] = printable(error.facts["reason"])
+        for name in SCHEMA.names:
+            if name not in _PLACE:
+                columns[name].append(row.get(name))
+    return columns
+
+
+def told(event: Any) -> dict[str, Any]:
+    """What a row tells of an event that the codec has read."""
+    kind = kind_of(event)
+    row: dict[str, Any] = {
+        "kind": kind,
+        "event_id": event.event_id,
+        "time": event.time,
+        "state": getattr(event, "state", _STATES.get(kind)),
+    }
+    if isinstance(event, UnknownEvent):
+        given = event.fields
+        row["task_id"] = given.get("task_id", None if "group_id" in given else event.subject)
+        row["group_id"] = given.get("group_id")
+        return row | {"source": event.source, "observed": event.observed}
+    row |= {name: getattr(event, name) for name in _FIELDS if hasattr(event, name)}
+    row |= {name: _json(getattr(event, name)) for name in _PAYLOADS if hasattr(event, name)}
+    if hasattr(event, "meta"):
+        row["result"] = _json(event.meta)
+    row["run_seconds"] = getattr(event, "runtime", None)
+    if hasattr(event, "error"):
+        columns: dict[str, list[Any]] = {}
+        _add_errors(columns, [(event.error, getattr(event, "traceback", None))])
+        row |= {name: column[0] for name, column in columns.items()}
+    return row
+
+
+def _add_errors(columns: dict[str, list[Any]], errors: list[tuple[dict[str, Any] | None, str | None]]) -> None:
+    for name in ("error_type", "error_message", "error_fingerprint"):
+        columns[name] = []
+    for error, traceback in errors:
+        kind, message = (None, None) if error is None else (_text(error.get("type")), _text(error.get("message")))
+        columns["error_type"].append(kind)
+        columns["error_message"].append(message)
+        columns["error_fingerprint"].append(None if error is None else fingerprint(kind, message, traceback))
+
+
+def _text(value: Any) -> str | None:
+    return printable(value) if isinstance(value, str) else None
+
+
+def _payload(raw: msgspec.Raw) -> bytes | None:
+    text = bytes(raw)
+    return None if text in _EMPTY else text
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else msgspec.json.encode(value).decode()
+
+
+def _table(partition: int, group: Sequence[tuple[int, Record, Any]], columns: dict[str, list[Any]]) -> Any:
+    size = len(group)
+    columns["partition"] = [partition] * size
+    columns["offset"] = [record.offset for _, record, _ in group]
+    arrays = [_log_times(group) if field.name == "log_time" else _array(field.type, columns.get(field.name), size) for field in SCHEMA]
+    return pa.table(arrays, schema=SCHEMA)
+
+
+def _log_times(group: Sequence[tuple[int, Record, Any]]) -> Any:
+    return pa.array([record.log_time * 1000 for _, record, _ in group], pa.int64()).cast(SCHEMA.field("log_time").type)
+
+
+def _array(kind: Any, values: list[Any] | None, size: int) -> Any:
+    return pa.nulls(size, kind) if values is None else pa.array(values, kind)

@@ -1,0 +1,90 @@
+"""Records just as this version writes them, read at the speed of C: one struct for each kind of event, its payloads left as they are.
+
+Strict as `eventresults.codec.events` is: what has any other form is none of these, and is left to the codec to judge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from datetime import datetime
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta, Raw
+
+from eventresults.codec.shapes import TIMES
+from eventresults.codec.wire import MAX_DEPTH
+from eventresults.domain.events import EVENT_CLASSES, Count, CustomState, Event, Flag, GroupFact, Integer, Lifetime, Seconds
+from eventresults.domain.states import READY_STATES
+
+_MOMENT = Annotated[datetime, Meta(tz=True)]
+_TYPES: list[tuple[Any, Any]] = [
+    (Seconds, float),
+    (Lifetime, Annotated[float, Meta(ge=0)]),
+    (Count, Annotated[int, Meta(ge=0, le=2**63 - 1)]),
+    (Integer, Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]),
+    (Flag, bool),
+    (CustomState, Annotated[str, Meta(min_length=1, max_length=256, pattern=rf"^(?!(?:{'|'.join(sorted(READY_STATES))})$)")]),
+    (Any, Raw),
+]
+_NOTHING = Raw(b"")
+
+
+class Fact(msgspec.Struct, tag_field="kind"):
+    """What every fact carries; `time` is its text."""
+
+    v: Annotated[int, Meta(ge=1, le=1)]
+    event_id: Annotated[str, Meta(min_length=1)]
+    time: str
+    source: str | None = None
+    observed: bool = False
+
+
+def read(value: bytes | None) -> Any:
+    """The struct of a record in our own form; None where the codec must have a look."""
+    if value is None or value.count(b"[") + value.count(b"{") > MAX_DEPTH:
+        return None
+    try:
+        if not value.isascii():
+            value.decode()
+        return _decoder().decode(value)
+    except (ValueError, RecursionError):
+        return None
+
+
+@cache
+def _decoder() -> Any:
+    return msgspec.json.Decoder(Union[tuple(_struct(kind, cls) for kind, cls in EVENT_CLASSES.items())])  # noqa: UP007 - made at run time
+
+
+@cache
+def columns_of(kind: str) -> frozenset[str]:
+    """The names of the fields that this kind has."""
+    return frozenset(field.name for field in fields(EVENT_CLASSES[kind]))
+
+
+def _struct(kind: str, cls: type[Event]) -> Any:
+    hints = get_type_hints(cls, include_extras=True)
+    own = [field for field in fields(cls) if field.name not in Fact.__struct_fields__]
+    subject = "group_id" if issubclass(cls, GroupFact) else "task_id"
+    made: list[Any] = [(subject, Annotated[str, Meta(min_length=1)])]
+    for field in own:
+        if field.name == subject:
+            continue
+        typed = Union[_MOMENT, None] if field.name in TIMES else _typed(hints[field.name])  # noqa: UP007 - made at run time
+        if field.default is MISSING:
+            made.append((field.name, typed))
+        else:
+            made.append((field.name, typed, _NOTHING if typed is Raw else field.default))
+    return msgspec.defstruct(cls.__name__, made, bases=(Fact,), tag=kind, kw_only=True)
+
+
+def _typed(hint: Any) -> Any:
+    for ours, theirs in _TYPES:
+        if hint == ours:
+            return theirs
+    if get_origin(hint) in {Union, UnionType}:
+        return Union[tuple(_typed(one) for one in get_args(hint))]  # noqa: UP007 - made at run time
+    return hint

@@ -1,0 +1,126 @@
+"""Where the files of an archive lie: names in one folder, which appear whole, and never change what another has written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from eventresults.archive.arrow import fs
+
+
+class Stored(NamedTuple):
+    """One file: its path within the archive, and its size in bytes."""
+
+    path: str
+    size: int
+
+
+class Storage(Protocol):
+    """A folder, on this host or in an object store. Safe to use from many processes, on many hosts."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, for people."""
+
+    def create(self, path: str, source: Path) -> bool:
+        """Put this file there, whole and durable, unless one is there already: then False, and nothing was changed."""
+
+    def replace(self, path: str, content: bytes) -> None:
+        """Put these bytes there, whole, whatever was there before."""
+
+    def read(self, path: str) -> bytes | None:
+        """The bytes that are there; None if there are none."""
+
+    def list(self, folder: str) -> Iterator[Stored]:
+        """Every file below this folder."""
+
+    def delete(self, path: str) -> None:
+        """Remove it, if it is there."""
+
+    def drafts(self) -> Any:
+        """A context: a folder on this host for files that are being written, gone at its end."""
+
+    def filesystem(self) -> tuple[Any, str]:
+        """For pyarrow: a file system, and this folder's path in it."""
+
+
+class LocalFolder:
+    """A folder of this host's file system, or of one that is mounted and knows hard links."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.path = Path(folder)
+
+    @property
+    def url(self) -> str:
+        """See `Storage.url`."""
+        return str(self.path)
+
+    def create(self, path: str, source: Path) -> bool:
+        """See `Storage.create`. `source` must lie in `drafts()`: a hard link is what makes it appear, or refuses to."""
+        target = self.path / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sync(source)
+        try:
+            target.hardlink_to(source)
+        except FileExistsError:
+            return False
+        _sync(target.parent)
+        return True
+
+    def replace(self, path: str, content: bytes) -> None:
+        """See `Storage.replace`."""
+        with self.drafts() as folder:
+            draft = folder / "draft"
+            draft.write_bytes(content)
+            _sync(draft)
+            draft.replace(self.path / path)
+        _sync(self.path)
+
+    def read(self, path: str) -> bytes | None:
+        """See `Storage.read`."""
+        try:
+            return (self.path / path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def list(self, folder: str) -> Iterator[Stored]:
+        """See `Storage.list`."""
+        for path in sorted((self.path / folder).rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                yield Stored(path.relative_to(self.path).as_posix(), path.stat().st_size)
+
+    def delete(self, path: str) -> None:
+        """See `Storage.delete`."""
+        (self.path / path).unlink(missing_ok=True)
+
+    @contextmanager
+    def drafts(self) -> Iterator[Path]:
+        """See `Storage.drafts`."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".draft-", dir=self.path))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def filesystem(self) -> tuple[Any, str]:
+        """See `Storage.filesystem`."""
+        return fs.LocalFileSystem(), str(self.path.absolute())
+
+
+def storage_of(place: str | Path) -> Storage:
+    """The storage that this path names."""
+    return LocalFolder(place)
+
+
+def _sync(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
