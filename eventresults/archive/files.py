@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from eventresults.archive.arrow import pq
 from eventresults.archive.layout import FileName
-from eventresults.archive.schema import REPEATED, SCHEMA
+from eventresults.archive.schema import REPEATED, SCHEMA, STEADY
 from eventresults.errors import ArchiveCorrupt
 
 #: Where a footer keeps what a file says of itself.
@@ -51,6 +51,7 @@ class FileWriter:
             compression="zstd",
             compression_level=3,
             use_dictionary=REPEATED,
+            column_encoding=STEADY,
             write_page_index=True,
             write_page_checksum=True,
             bloom_filter_options={"task_id": {"ndv": ROW_GROUP // 2, "fpp": 0.01}},

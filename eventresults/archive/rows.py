@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import count, repeat
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -12,7 +14,7 @@ from eventresults.archive import shapes
 from eventresults.archive.arrow import pa, pc
 from eventresults.archive.fingerprint import fingerprint
 from eventresults.archive.schema import SCHEMA
-from eventresults.archive.values import MARKS, cut, is_markable, restore, time_text
+from eventresults.archive.values import MARKS, cut, is_canonical, restore
 from eventresults.codec.events import decode
 from eventresults.codec.readable import kind_of
 from eventresults.codec.shapes import from_text
@@ -42,22 +44,19 @@ _PLACE = ("partition", "offset", "log_time")
 
 def rows_of(partition: int, records: Sequence[Record]) -> Any:
     """A table of `SCHEMA` with one row for each record, in their order."""
-    groups: defaultdict[str, list[tuple[int, Record, Any]]] = defaultdict(list)
+    groups: defaultdict[type, list[tuple[int, Record, Any]]] = defaultdict(list)
     others: list[tuple[int, Record, Any]] = []
-    for at, record in enumerate(records):
-        fact = shapes.read(record.value)
-        if fact is None or not _is_ours(record, fact):
-            others.append((at, record, None))
+    for row in zip(count(), records, map(shapes.read, records), strict=False):
+        if row[2] is None:
+            others.append(row)
         else:
-            groups[type(fact).__struct_config__.tag].append((at, record, fact))
-    tables = [_table(partition, group, _columns(kind, group)) for kind, group in groups.items()]
+            groups[type(row[2])].append(row)
+    tables = [_table(partition, group, _columns(shapes.kind_of(cls), group)) for cls, group in groups.items()]
     if others:
         tables.append(_table(partition, others, _judged(partition, others)))
-    if not tables:
-        return SCHEMA.empty_table()
-    order = [at for group in (*groups.values(), others) for at, *_ in group]
-    if len(tables) == 1:
-        return tables[0]
+    if len(tables) <= 1:
+        return tables[0] if tables else SCHEMA.empty_table()
+    order = [row[0] for group in (*groups.values(), others) for row in group]
     return pa.concat_tables(tables).take(pc.sort_indices(pa.array(order, pa.int64())))
 
 
@@ -65,75 +64,48 @@ def records_of(table: Any) -> Iterator[Record]:
     """The records that these rows were made of. The table needs the columns that `NEEDED` names."""
     for batch in table.to_batches():
         columns = {name: batch.column(name).to_pylist() for name in NEEDED}
+        columns["log_time"] = batch.column("log_time").cast(pa.int64()).to_pylist()
         names = tuple(columns)
-        log_times = batch.column("log_time").cast(pa.int64()).to_pylist()
-        for at, row in enumerate(zip(*columns.values(), strict=True)):
-            yield _record(dict(zip(names, row, strict=True)), log_times[at] // 1000)
+        for row in zip(*columns.values(), strict=True):
+            yield _record(dict(zip(names, row, strict=True)))
 
 
 #: The columns that a record is made of.
-NEEDED = ("offset", "key", "rest", "raw", *MARKS)
+NEEDED = ("offset", "log_time", "kind", "key", "rest", "raw", *MARKS)
 
 
-def _record(row: dict[str, Any], log_time: int) -> Record:
+def _record(row: dict[str, Any]) -> Record:
     rest = row["rest"]
     if rest is None:
-        return Record(row["offset"], log_time, row["key"], row["raw"])
-    subject = row["group_id"] if b'"kind":"group-' in rest else row["task_id"]
-    return Record(row["offset"], log_time, subject.encode(), restore(rest, row))
-
-
-def _is_ours(record: Record, fact: Any) -> bool:
-    """Whether this is one of our own records to the letter: then no more than its rest needs to be kept."""
-    kind = type(fact).__struct_config__.tag
-    subject = fact.group_id if kind.startswith("group-") else fact.task_id
-    value = record.value or b""
-    if subject.encode() != record.key or not is_markable(value) or b'"kind":"%s"' % kind.encode() not in value:
-        return False
-    try:
-        return from_text(fact.time).utcoffset() is not None and fact.time.endswith("Z")
-    except ValueError:
-        return False
+        return Record(row["offset"], row["log_time"], row["key"], row["raw"])
+    subject = row["group_id"] if row["kind"].startswith("group-") else row["task_id"]
+    return Record(row["offset"], row["log_time"], subject.encode(), restore(rest, row))
 
 
 def _columns(kind: str, group: Sequence[tuple[int, Record, Any]]) -> dict[str, list[Any]]:
     """The columns that this kind has, of records in our own form."""
     has = shapes.columns_of(kind)
-    facts = [fact for _, _, fact in group]
-    columns: dict[str, list[Any]] = {
-        "kind": [kind] * len(facts),
-        "event_id": [fact.event_id for fact in facts],
-        "time": [from_text(fact.time) for fact in facts],
-    }
-    for name in _FIELDS:
-        if name in has:
-            columns[name] = [getattr(fact, name) for fact in facts]
-    for name in _PAYLOADS:
-        if name in has:
-            columns[name] = [_payload(getattr(fact, name)) for fact in facts]
+    facts = [row[2] for row in group]
+
+    def get(name: str) -> list[Any]:
+        return list(map(attrgetter(name), facts))
+
+    texts = get("time")
+    columns: dict[str, list[Any]] = {"kind": [kind] * len(facts), "event_id": get("event_id"), "time": list(map(from_text, texts))}
+    columns |= {name: get(name) for name in _FIELDS if name in has}
+    columns |= {name: list(map(_payload, get(name))) for name in _PAYLOADS if name in has}
     if "meta" in has:
-        columns["result"] = [_payload(fact.meta) for fact in facts]
+        columns["result"] = list(map(_payload, get("meta")))
     if "runtime" in has:
-        columns["run_seconds"] = [fact.runtime for fact in facts]
+        columns["run_seconds"] = get("runtime")
     if "error" in has:
-        _add_errors(columns, [(fact.error, getattr(fact, "traceback", None)) for fact in facts])
-    columns["state"] = [fact.state for fact in facts] if "state" in has else [_STATES.get(kind)] * len(facts)
-    columns["rest"] = _rests(columns, [record.value or b"" for _, record, _ in group], [fact.time for fact in facts])
+        _add_errors(columns, list(zip(get("error"), get("traceback") if "traceback" in has else repeat(None), strict=False)))
+    columns["state"] = get("state") if "state" in has else [_STATES.get(kind)] * len(facts)
+    values: list[bytes] = [row[1].value for row in group]  # type: ignore[misc] # one that was read is there
+    columns["rest"] = cut(values, columns | {"time": [text if is_canonical(text) else None for text in texts]})
+    if "root_id" in columns:
+        columns["root_id"] = [None if root == own else root for root, own in zip(columns["root_id"], columns["task_id"], strict=True)]
     return columns
-
-
-def _rests(columns: dict[str, list[Any]], values: list[bytes], times: list[str]) -> list[bytes]:
-    nothing = [None] * len(values)
-    texts: dict[str, list[bytes | None]] = {}
-    for name in MARKS:
-        if name == "time":
-            texts[name] = [text.encode() if time_text(at) == text else None for at, text in zip(columns["time"], times, strict=True)]
-        elif name == "run_seconds":
-            texts[name] = [None if one is None else repr(one).encode() for one in columns.get(name, nothing)]
-        elif name in columns:
-            texts[name] = [one if one is None or type(one) is bytes else one.encode() for one in columns[name]]
-    names = tuple(texts)
-    return [cut(value, dict(zip(names, row, strict=True))) for value, *row in zip(values, *texts.values(), strict=True)]
 
 
 def _judged(partition: int, others: Sequence[tuple[int, Record, Any]]) -> dict[str, list[Any]]:
@@ -166,6 +138,8 @@ def told(event: Any) -> dict[str, Any]:
         row["group_id"] = given.get("group_id")
         return row | {"source": event.source, "observed": event.observed}
     row |= {name: getattr(event, name) for name in _FIELDS if hasattr(event, name)}
+    if row.get("root_id") == row.get("task_id"):
+        row["root_id"] = None
     row |= {name: _json(getattr(event, name)) for name in _PAYLOADS if hasattr(event, name)}
     if hasattr(event, "meta"):
         row["result"] = _json(event.meta)
@@ -203,13 +177,13 @@ def _json(value: Any) -> str | None:
 def _table(partition: int, group: Sequence[tuple[int, Record, Any]], columns: dict[str, list[Any]]) -> Any:
     size = len(group)
     columns["partition"] = [partition] * size
-    columns["offset"] = [record.offset for _, record, _ in group]
+    columns["offset"] = [row[1].offset for row in group]
     arrays = [_log_times(group) if field.name == "log_time" else _array(field.type, columns.get(field.name), size) for field in SCHEMA]
     return pa.table(arrays, schema=SCHEMA)
 
 
 def _log_times(group: Sequence[tuple[int, Record, Any]]) -> Any:
-    return pa.array([record.log_time * 1000 for _, record, _ in group], pa.int64()).cast(SCHEMA.field("log_time").type)
+    return pa.array([row[1].log_time for row in group], pa.int64()).cast(SCHEMA.field("log_time").type)
 
 
 def _array(kind: Any, values: list[Any] | None, size: int) -> Any:

@@ -1,7 +1,8 @@
 """The columns of an archive: one row per record, typed and flat, and beside them what gives the record back byte for byte.
 
-`state` is the state that the fact sets, `attempt` and `run_seconds` are as the fact tells them. `args`, `kwargs` and `result` (also an
-`updated` fact's meta) are JSON as recorded. A row that is no event has a `problem`, and no `kind`.
+`root_id` is null where the task itself is the root. `state` is the state that the fact sets, `attempt` and `run_seconds` are as the fact
+tells them. `args`, `kwargs` and `result` (also an `updated` fact's meta) are JSON as recorded. A row that is no event has a `problem`, and
+no `kind`.
 
 Either `rest` is there, the value with what other columns hold cut out of it (the key is then the subject's id), or `key` and `raw` are,
 just as recorded. See `eventresults.archive.values`.
@@ -20,7 +21,7 @@ SCHEMA: Any = pa.schema(
     [
         pa.field("partition", pa.int32(), nullable=False),
         pa.field("offset", pa.int64(), nullable=False),
-        pa.field("log_time", _TIME, nullable=False),
+        pa.field("log_time", pa.timestamp("ms", "UTC"), nullable=False),
         ("kind", _TEXT),
         ("event_id", _TEXT),
         ("time", _TIME),
@@ -56,3 +57,6 @@ REPEATED = [
     *("kind", "source", "name", "queue", "worker", "state", "error_type", "error_message", "error_fingerprint", "args", "kwargs", "result"),
     *("pid", "attempt", "group_id", "problem", "rest"),
 ]
+
+#: Columns whose values grow, or change little from row to row.
+STEADY = dict.fromkeys(("offset", "log_time", "time"), "DELTA_BINARY_PACKED")

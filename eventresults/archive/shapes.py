@@ -14,10 +14,11 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta, Raw
 
-from eventresults.codec.shapes import TIMES
+from eventresults.codec.shapes import TIMES, from_text
 from eventresults.codec.wire import MAX_DEPTH
 from eventresults.domain.events import EVENT_CLASSES, Count, CustomState, Event, Flag, GroupFact, Integer, Lifetime, Seconds
 from eventresults.domain.states import READY_STATES
+from eventresults.log.base import Record
 
 _MOMENT = Annotated[datetime, Meta(tz=True)]
 _TYPES: list[tuple[Any, Any]] = [
@@ -32,7 +33,7 @@ _TYPES: list[tuple[Any, Any]] = [
 _NOTHING = Raw(b"")
 
 
-class Fact(msgspec.Struct, tag_field="kind"):
+class Fact(msgspec.Struct, tag_field="kind", kw_only=True):
     """What every fact carries; `time` is its text."""
 
     v: Annotated[int, Meta(ge=1, le=1)]
@@ -42,16 +43,45 @@ class Fact(msgspec.Struct, tag_field="kind"):
     observed: bool = False
 
 
-def read(value: bytes | None) -> Any:
+class OfTask(Fact):
+    """A fact about a task."""
+
+    task_id: Annotated[str, Meta(min_length=1)]
+
+
+class OfGroup(Fact):
+    """A fact about a group."""
+
+    group_id: Annotated[str, Meta(min_length=1)]
+
+
+def read(record: Record) -> Any:
     """The struct of a record in our own form; None where the codec must have a look."""
-    if value is None or value.count(b"[") + value.count(b"{") > MAX_DEPTH:
+    value = record.value
+    if value is None or (len(value) > 2 * MAX_DEPTH and value.count(b"[") + value.count(b"{") > MAX_DEPTH):
         return None
     try:
         if not value.isascii():
             value.decode()
-        return _decoder().decode(value)
+        fact = _decoder().decode(value)
     except (ValueError, RecursionError):
         return None
+    subject = fact.group_id if isinstance(fact, OfGroup) else fact.task_id
+    return fact if subject.encode() == record.key and _is_utc(fact.time) else None
+
+
+def kind_of(cls: Any) -> str:
+    """The kind of the facts that this struct holds."""
+    return str(cls.__struct_config__.tag)
+
+
+def _is_utc(text: str) -> bool:
+    """Whether this is a time in UTC, as this version writes it."""
+    try:
+        from_text(text)
+    except ValueError:
+        return False
+    return text.endswith("Z")
 
 
 @cache
@@ -67,18 +97,17 @@ def columns_of(kind: str) -> frozenset[str]:
 
 def _struct(kind: str, cls: type[Event]) -> Any:
     hints = get_type_hints(cls, include_extras=True)
-    own = [field for field in fields(cls) if field.name not in Fact.__struct_fields__]
-    subject = "group_id" if issubclass(cls, GroupFact) else "task_id"
-    made: list[Any] = [(subject, Annotated[str, Meta(min_length=1)])]
-    for field in own:
-        if field.name == subject:
+    base = OfGroup if issubclass(cls, GroupFact) else OfTask
+    made: list[Any] = []
+    for field in fields(cls):
+        if field.name in base.__struct_fields__:
             continue
         typed = Union[_MOMENT, None] if field.name in TIMES else _typed(hints[field.name])  # noqa: UP007 - made at run time
         if field.default is MISSING:
             made.append((field.name, typed))
         else:
             made.append((field.name, typed, _NOTHING if typed is Raw else field.default))
-    return msgspec.defstruct(cls.__name__, made, bases=(Fact,), tag=kind, kw_only=True)
+    return msgspec.defstruct(cls.__name__, made, bases=(base,), tag=kind, kw_only=True, gc=False)
 
 
 def _typed(hint: Any) -> Any:

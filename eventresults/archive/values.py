@@ -9,7 +9,8 @@ was found in a value without marks, so none brings a mark of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,42 +28,49 @@ MARKS: Mapping[str, bytes] = {
     "time": b"\x0b",
     "run_seconds": b"\x0c",
 }
-_ALL = b"".join(MARKS.values())
 _BACKWARDS = tuple(MARKS.items())[::-1]
 #: Shorter texts are left where they are: a mark would save nothing.
 _SHORTEST = 4
 
-
-def is_markable(value: bytes) -> bool:
-    """Whether no mark is in it already."""
-    return len(value.translate(None, _ALL)) == len(value)
+is_canonical = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z", re.ASCII).fullmatch
+"""Whether a time has the one form that its column gives back: that of this version, but for a whole second, which has no fraction."""
 
 
-def cut(value: bytes, texts: Mapping[str, bytes | None]) -> bytes:
-    """The value, these columns' texts cut out of it. `value` must be markable, `texts` be in the order of `MARKS`."""
-    for name, text in texts.items():
-        if text is not None and len(text) >= _SHORTEST:
-            value = value.replace(text, MARKS[name])
-    return value
+def cut(values: Sequence[bytes], columns: Mapping[str, Sequence[Any]]) -> list[bytes]:
+    """The values, the texts of their columns cut out. Times are given as their texts, and None is left where it is.
+
+    No value may hold a mark already: a JSON document never does.
+    """
+    rests = list(values)
+    for name, mark in MARKS.items():
+        if name in columns:
+            texts = map(_TEXTS.get(name, _encoded), columns[name])
+            rests = [rest.replace(text, mark) if len(text) >= _SHORTEST else rest for rest, text in zip(rests, texts, strict=True)]
+    return rests
 
 
 def restore(rest: bytes, row: Mapping[str, Any]) -> bytes:
     """The value again, given the row's columns as Python holds them (texts, an aware datetime, a float)."""
     for name, mark in _BACKWARDS:
         if mark in rest:
-            rest = rest.replace(mark, text_of(name, row[name]))
+            value = row[name]
+            rest = rest.replace(mark, time_text(value) if name == "time" else _TEXTS.get(name, _encoded)(value))
     return rest
 
 
-def text_of(name: str, value: Any) -> bytes:
-    """The text of a column that was cut."""
-    if name == "time":
-        return time_text(value).encode()
-    if name == "run_seconds":
-        return repr(value).encode()
-    return bytes(value.encode())
+def time_text(when: datetime) -> bytes:
+    """The canonical text of a time."""
+    return when.astimezone(UTC).isoformat(timespec="microseconds")[:26].encode() + b"Z"
 
 
-def time_text(when: datetime) -> str:
-    """A time as this version writes it, but for a whole second, which it writes without a fraction."""
-    return when.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
+def _encoded(text: str | bytes | None) -> bytes:
+    if text is None:
+        return b""
+    return text if isinstance(text, bytes) else text.encode()
+
+
+def _number(value: float | None) -> bytes:
+    return b"" if value is None else repr(value).encode()
+
+
+_TEXTS: Mapping[str, Callable[[Any], bytes]] = {"run_seconds": _number}
