@@ -16,14 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eventresults.log.base import Record
 
 if TYPE_CHECKING:
     from eventresults.archive.archive import Archive
 
-__all__ = ["open_archive", "records", "starts_ends"]
+__all__ = ["open_archive", "records", "scan", "starts_ends"]
 
 
 def open_archive(archive: str | Path) -> Archive:
@@ -39,6 +39,14 @@ def starts_ends(archive: str | Path) -> Mapping[int, tuple[int, int]]:
     Raises `ArchiveCorrupt` when a file between them is missing or cannot be read.
     """
     return open_archive(archive).starts_ends()
+
+
+def scan(archive: str | Path) -> Any:
+    """All rows as a `pyarrow.dataset.Dataset`, for pandas, polars and whatever else reads Arrow.
+
+    Its columns are those of `eventresults.archive.schema`. Raises `ArchiveCorrupt` when a file is missing.
+    """
+    return open_archive(archive).scan()
 
 
 def records(archive: str | Path, partition: int, start: int, end: int) -> Iterator[Record]:

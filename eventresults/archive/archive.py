@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from eventresults.archive import manifest
-from eventresults.archive.arrow import pa, pc, pq
+from eventresults.archive.arrow import ds, pa, pc, pq
 from eventresults.archive.chain import Chain, Gap, chain_of
 from eventresults.archive.files import Entry, corrupt, entry_of
 from eventresults.archive.layout import EVENTS, GAPS, IDENTITY, FileName
@@ -99,7 +99,7 @@ class Archive:
         chain = self.chains().get(partition)
         for entry in chain.files if chain else ():
             if entry.start < end and entry.end > start:
-                for table in self.tables(entry, [*NEEDED, "log_time"], start, end):
+                for table in self.tables(entry, list(NEEDED), start, end):
                     yield from records_of(table)
 
     def tables(self, entry: Entry, columns: list[str] | None = None, start: int = 0, end: int = 2**63 - 1) -> Iterator[Any]:
@@ -124,6 +124,13 @@ class Archive:
             raise corrupt(entry.path, "it went away while it was read: was the archive compacted? Then ask again") from error
         except (OSError, pa.ArrowException) as error:
             raise corrupt(entry.path, f"{type(error).__name__}: {error}") from error
+
+    def scan(self, paths: Sequence[str] | None = None) -> Any:
+        """See `eventresults.archive.scan`; of these files alone, if they are given."""
+        source, root = self.storage.filesystem()
+        if paths is None:
+            paths = [entry.path for chain in self.chains().values() for entry in chain.files]
+        return ds.dataset([f"{root}/{path}" for path in paths], schema=SCHEMA, format="parquet", filesystem=source)
 
     def _gaps(self) -> Iterator[Gap]:
         for stored in self.storage.list(GAPS):

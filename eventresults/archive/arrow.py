@@ -7,7 +7,8 @@ from eventresults.archive.extra import extra
 with extra("archive"):
     import pyarrow as pa
     import pyarrow.compute as pc
+    import pyarrow.dataset as ds
     import pyarrow.parquet as pq
     from pyarrow import fs
 
-__all__ = ["fs", "pa", "pc", "pq"]
+__all__ = ["ds", "fs", "pa", "pc", "pq"]

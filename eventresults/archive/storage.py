@@ -48,6 +48,10 @@ class Storage(Protocol):
     def filesystem(self) -> tuple[Any, str]:
         """For pyarrow: a file system, and this folder's path in it."""
 
+    @property
+    def local(self) -> Path | None:
+        """The folder on this host; None where there is none."""
+
 
 class LocalFolder:
     """A folder of this host's file system, or of one that is mounted and knows hard links."""
@@ -107,6 +111,11 @@ class LocalFolder:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    @property
+    def local(self) -> Path:
+        """See `Storage.local`."""
+        return self.path.absolute()
 
     def filesystem(self) -> tuple[Any, str]:
         """See `Storage.filesystem`."""

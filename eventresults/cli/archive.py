@@ -9,27 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eventresults.bootstrap import log_name, make_log
+from eventresults.cli import archive_asking
 from eventresults.cli.connection import settings_of
-from eventresults.cli.options import Output, Url, View
+from eventresults.cli.options import Archive, Output, Url, View
 from eventresults.cli.output import print_one
 from eventresults.cli.progress import Meter
-from eventresults.config.durations import seconds as duration
+from eventresults.cli.times import duration
 
 if TYPE_CHECKING:
     from eventresults.archive.archiver import Archiver
 
 app = typer.Typer(no_args_is_help=True, help="Keep every event in Parquet files, and ask them anything.")
 
-Place = Annotated[
-    str,
-    typer.Option("--archive", metavar="DIR", envvar="EVENTRESULTS_ARCHIVE", help="The archive: a folder.", show_default=False),
-]
+app.command()(archive_asking.query)
+app.command()(archive_asking.ask)
 
 
 @app.command()
 def run(
     *,
-    archive: Place,
+    archive: Archive,
     once: Annotated[bool, typer.Option("--once", help="Archive what is there, and end. Else follow the log until SIGTERM.")] = False,
     allow_gap: Annotated[
         bool, typer.Option("--allow-gap", help="Go on where the log removed records before they were archived, and note it there.")
@@ -37,8 +36,9 @@ def run(
     rows: Annotated[int, typer.Option(min=1, help="A file is full with so many events.")] = 1_000_000,
     max_bytes: Annotated[int, typer.Option(min=1, help="A file is full with so many bytes.")] = 256 * 2**20,
     every: Annotated[
-        str, typer.Option(metavar="TIME", help="A file is seen so long after its first event was read, at the latest.")
-    ] = "60s",
+        float,
+        typer.Option(parser=duration, metavar="TIME", help="A file is seen so long after its first event was read, at the latest."),
+    ] = 60.0,
     url: Url = None,
     view: View = None,
     output: Output = None,
@@ -52,7 +52,7 @@ def run(
     from eventresults.archive.drafts import Limits  # noqa: PLC0415
 
     settings = settings_of(url, view)
-    limits = Limits(rows=rows, bytes=max_bytes, seconds=duration(every))
+    limits = Limits(rows=rows, bytes=max_bytes, seconds=every)
     begun = monotonic()
     log = make_log(settings)
     try:

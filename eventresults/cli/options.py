@@ -34,3 +34,7 @@ At = Annotated[
 ]
 TaskId = Annotated[str, typer.Argument(help="The task's id.", metavar="ID", show_default=False)]
 TaskIds = Annotated[list[str], typer.Argument(help="The tasks' ids.", metavar="ID...", show_default=False)]
+Archive = Annotated[
+    str,
+    typer.Option("--archive", metavar="DIR", envvar="EVENTRESULTS_ARCHIVE", help="The archive: a folder.", show_default=False),
+]

@@ -30,7 +30,7 @@ EXPECTED = {
     "outbox status", "outbox flush",
     "audit keygen", "audit notary", "audit status", "audit verify", "audit prove", "audit check",
     "privacy keygen", "privacy erase", "privacy preview",
-    "archive run",
+    "archive run", "archive query", "archive ask",
     "schema export",
     "config show",
 }  # fmt: skip

@@ -54,6 +54,7 @@ def test_importing_the_library_loads_no_client_library_and_no_celery():
         "prometheus_client",
         "cryptography",
         "pyarrow",
+        "duckdb",
     )
     program = f"import sys, eventresults, eventresults.archive, eventresults.errors; print([m for m in {heavy} if m in sys.modules])"
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import builtins
+import json
 import sys
 
+import pyarrow.parquet as pq
 import pytest
 
 from eventresults import archive as archives
@@ -56,3 +58,75 @@ def test_without_the_extra_the_cure_is_told(appended, monkeypatch):
     # then
     assert done.code == 78
     assert "pip install 'eventresults[archive]'" in done.err
+
+
+def test_the_archive_is_asked_in_sql(archived):
+    done = archived("archive", "query", "SELECT state, count(*) AS n FROM tasks GROUP BY ALL ORDER BY state", "--archive", "kept")
+    assert done.code == 0
+    assert {row["state"]: row["n"] for row in done.rows} == {"FAILURE": 1, "REVOKED": 1, "STARTED": 1, "SUCCESS": 1}
+
+
+def test_a_query_can_come_from_standard_input_and_the_place_from_the_environment(archived, monkeypatch):
+    monkeypatch.setenv("EVENTRESULTS_ARCHIVE", "kept")
+    assert archived("archive", "query", "-", stdin="SELECT 41 + 1 AS n").row == {"n": 42}
+
+
+@pytest.mark.parametrize("sql", ["selct", "DROP VIEW events", "FROM '/etc/hostname'"])
+def test_what_is_no_query_is_wrong_usage(archived, sql):
+    done = archived("archive", "query", sql, "--archive", "kept")
+    assert (done.code, done.out) == (2, "")
+    assert "Not answered" in done.err
+
+
+def test_asking_where_there_is_no_archive_says_how_to_make_one(shell):
+    done = shell("archive", "query", "SELECT 1", "--archive", "nowhere")
+    assert done.code == 78
+    assert "archive run --once" in done.err
+
+
+def test_an_answer_goes_into_a_file_of_the_form_that_it_is_named_for(archived, tmp_path):
+    sql = "SELECT task_id, log_time, {'a': 1} AS more FROM tasks ORDER BY ALL LIMIT 2"
+    for name in ("a.csv", "a.json", "a.jsonl", "a.parquet"):
+        done = archived("archive", "query", sql, "--archive", "kept", "--to", name)
+        assert (done.code, done.out) == (0, "")
+    assert (tmp_path / "a.csv").read_text().splitlines()[0] == "task_id,log_time,more"
+    assert json.loads((tmp_path / "a.json").read_text()) == [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert pq.read_table(tmp_path / "a.parquet").num_rows == 2
+    assert archived("archive", "query", sql, "--archive", "kept", "--to", "a.xml").code == 2
+    assert archived("archive", "query", sql, "--archive", "kept", "--to", "no/such/folder.csv").code == 2
+    assert sorted(path.name for path in tmp_path.glob("*a.*")) == ["a.csv", "a.json", "a.jsonl", "a.parquet"]
+
+
+@pytest.mark.parametrize("output", ["table", "json", "jsonl", "csv"])
+def test_an_answer_is_printed_in_each_form(archived, output):
+    done = archived("archive", "query", "SELECT 'x' AS a, NULL AS b", "--archive", "kept", "-o", output)
+    assert done.code == 0
+    assert "x" in done.out
+
+
+def test_an_answer_that_was_cut_says_so(archived):
+    done = archived("archive", "query", "FROM events", "--archive", "kept", "--rows", "2")
+    assert len(done.rows) == 2
+    assert "--rows allows more" in done.err
+
+
+def test_saved_questions_are_listed_shown_and_asked(archived):
+    names = [row["name"] for row in archived("archive", "ask").rows]
+    assert "runtime-percentiles" in names
+    assert "quantile_cont" in archived("archive", "ask", "runtime-percentiles", "--sql").out
+    for name in names:
+        assert archived("archive", "ask", name, "--archive", "kept").code == 0
+        assert archived("archive", "ask", name, "--archive", "kept", "--plot").code == 0
+    (row,) = archived("archive", "ask", "runtime-percentiles", "--archive", "kept", "--set", "limit=5").rows
+    assert (row["name"], row["runs"], row["p50"]) == ("sum", 1, 0.5)
+
+
+@pytest.mark.parametrize("words", [("nothing",), ("orphans", "--set", "x=1"), ("orphans", "--set", "silent=x"), ("orphans", "--set", "x")])
+def test_a_question_that_is_none_is_wrong_usage(archived, words):
+    assert archived("archive", "ask", *words, "--archive", "kept").code == 2
+
+
+def test_a_question_needs_an_archive(shell):
+    done = shell("archive", "ask", "orphans")
+    assert done.code == 2
+    assert "--archive" in done.err
