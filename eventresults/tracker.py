@@ -241,16 +241,17 @@ class Tracker:
             timeout=timeout,
         )
 
-    def verify(self, progress: Progress | None = None) -> list[Difference]:
+    def verify(self, progress: Progress | None = None, *, against: Log | None = None) -> list[Difference]:
         """Fold the log afresh and compare it with the view, which goes on meanwhile; the differences.
 
-        A view elsewhere (a service's, a group's) is compared there, by who has it; at most 1,000 differences of each, as texts.
+        `against` is another log of the same records, such as an archive's. A view elsewhere (a service's, a group's) is compared there, by
+        who has it, and with the log alone; at most 1,000 differences of each, as texts.
         """
-        if bootstrap.is_elsewhere(self.settings):
+        if against is None and bootstrap.is_elsewhere(self.settings):
             return [Difference(*one) for one in self._view.ask("verify", VERIFY_SECONDS)["differences"]]
         with self._checkpoint() as folder:
             return verify_checkpoint(
-                self.log,
+                against or self.log,
                 folder,
                 self._make_store,
                 lifetimes=bootstrap.lifetimes(self.settings),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eventresults.bootstrap import log_name, make_log
-from eventresults.cli import archive_asking
+from eventresults.cli import archive_asking, archive_tending
 from eventresults.cli.connection import settings_of
 from eventresults.cli.options import Archive, Output, Url, View
 from eventresults.cli.output import print_one
@@ -23,6 +23,10 @@ app = typer.Typer(no_args_is_help=True, help="Keep every event in Parquet files,
 
 app.command()(archive_asking.query)
 app.command()(archive_asking.ask)
+app.command()(archive_tending.status)
+app.command()(archive_tending.verify)
+app.command()(archive_tending.compact)
+app.command()(archive_tending.repair)
 
 
 @app.command()

@@ -31,6 +31,7 @@ EXPECTED = {
     "audit keygen", "audit notary", "audit status", "audit verify", "audit prove", "audit check",
     "privacy keygen", "privacy erase", "privacy preview",
     "archive run", "archive query", "archive ask",
+    "archive status", "archive verify", "archive compact", "archive repair",
     "schema export",
     "config show",
 }  # fmt: skip

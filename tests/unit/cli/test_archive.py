@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import builtins
 import json
+import sqlite3
 import sys
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -130,3 +132,81 @@ def test_a_question_needs_an_archive(shell):
     done = shell("archive", "ask", "orphans")
     assert done.code == 2
     assert "--archive" in done.err
+
+
+def test_an_archive_is_proven_to_equal_its_log_and_its_view(archived):
+    done = archived("archive", "verify", "--archive", "kept")
+    assert (done.code, done.out) == (0, "")
+    assert "1 files are as they were written; 10 events equal the log's" in done.err
+    assert "The view is what the archive adds up to" in done.err
+
+
+def test_a_record_that_was_altered_in_the_log_is_found_with_its_position(archived):
+    with sqlite3.connect("events.db") as database:
+        database.execute("UPDATE records SET value = CAST(replace(CAST(value AS TEXT), '3', '4') AS BLOB) WHERE offset = 2")
+    database.close()
+    done = archived("archive", "verify", "--archive", "kept")
+    assert done.code == 1
+    assert [(row["partition"], row["offset"], row["what"]) for row in done.rows] == [(0, 2, "the record's value")]
+    assert "first at 0:2" in done.err
+    assert archived("archive", "verify", "--archive", "kept", "--from", "0:3").code == 0
+    assert archived("archive", "verify", "--archive", "kept", "--from", "x").code == 2
+
+
+def test_a_view_that_is_ahead_of_the_archive_is_not_compared(archived):
+    assert archived("events", "append", stdin='{"kind":"task-sent","task_id":"x"}').code == 0
+    done = archived("archive", "verify", "--archive", "kept")
+    assert done.code == 0
+    assert "The view is ahead of the archive (at 0:11)" in done.err
+
+
+def test_a_view_that_is_wrong_is_found_by_the_archive(archived):
+    from eventresults.codec import rows
+    from eventresults.view import keys
+    from eventresults.view.rocksdb import RocksStore
+
+    assert archived("task", "show", "ok").code == 0
+    store = RocksStore(Path("events.db.view") / "1" / "0")
+    store.commit({keys.state("ok"): rows.encode_task(rows.decode_task(store.get(keys.state("ok"))).evolve(state="FAILURE"))})
+    store.close()
+    done = archived("archive", "verify", "--archive", "kept")
+    assert done.code == 1
+    assert done.row["field"] == "state"
+
+
+def test_verifying_the_archive_of_another_log_is_refused(archived):
+    assert archived("events", "append", "--url", "sqlite:///other.db", stdin='{"kind":"task-sent","task_id":"x"}').code == 0
+    assert archived("archive", "verify", "--archive", "kept", "--url", "sqlite:///other.db").code == 78
+
+
+def test_the_status_tells_what_is_there(archived):
+    row = archived("archive", "status", "--archive", "kept").row
+    assert (row["partition"], row["start"], row["end"], row["files"], row["events"], row["topic"]) == (0, 0, 10, 1, 10, "events")
+    assert archived("archive", "status", "--archive", "nowhere").code == 78
+
+
+def test_files_are_compacted(archived):
+    for number in range(3):
+        archived("events", "append", stdin=f'{{"kind":"task-sent","task_id":"{number}"}}')
+        archived("archive", "run", "--once", "--archive", "kept")
+    done = archived("archive", "compact", "--archive", "kept")
+    assert done.code == 0
+    assert done.row["files"] > done.row["into"]
+    assert archived("archive", "verify", "--archive", "kept").code == 0
+
+
+def test_a_lost_file_is_found_and_comes_back(archived, tmp_path):
+    # given two files, the first of which is lost
+    archived("events", "append", stdin='{"kind":"task-sent","task_id":"x"}')
+    archived("archive", "run", "--once", "--archive", "kept")
+    min(tmp_path.rglob("*.parquet"), key=lambda path: path.name).unlink()
+    assert archived("archive", "verify", "--archive", "kept").code == 1
+
+    # when
+    done = archived("archive", "repair", "--archive", "kept")
+    assert (done.code, done.row) == (0, {"files": 1, "missing": ["0:0"]})
+    assert "archive run --once" in done.err
+    assert archived("archive", "run", "--once", "--archive", "kept").row["events"] == 10
+
+    # then
+    assert archived("archive", "verify", "--archive", "kept").code == 0
