@@ -23,6 +23,7 @@ app = typer.Typer(no_args_is_help=True, help="Keep every event in Parquet files,
 
 app.command()(archive_asking.query)
 app.command()(archive_asking.ask)
+app.command()(archive_asking.report)
 app.command()(archive_tending.status)
 app.command()(archive_tending.verify)
 app.command()(archive_tending.compact)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,8 +15,8 @@ import typer
 from eventresults.archive import open_archive
 from eventresults.cli.answers import AnswerFormat, give
 from eventresults.cli.connection import settings_of
-from eventresults.cli.options import Archive, Url, View
-from eventresults.cli.output import print_rows
+from eventresults.cli.options import Archive, Output, Url, View
+from eventresults.cli.output import print_one, print_rows
 from eventresults.cli.plot import plot
 from eventresults.cli.terminal import say, write
 from eventresults.cli.times import duration, moment
@@ -115,6 +116,33 @@ def ask(
             write(line)
         return
     _give(answer, output, to, rows)
+
+
+def report(
+    *,
+    archive: Archive,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write.")] = Path("report.html"),
+    since: Since = None,
+    until: Until = None,
+    memory: Memory = "1GB",
+    timeout: Timeout = 60.0,
+    url: Url = None,
+    view: View = None,
+    output: Output = None,
+) -> None:
+    """Write the answers to all saved questions, with charts, into one HTML page that needs nothing beside itself."""
+    begun = monotonic()
+    with _session(archive, since, until, memory, timeout, 10_000, url, view) as session:
+        from eventresults.archive.report import write_report  # noqa: PLC0415
+        from eventresults.archive.sql.questions import QUESTIONS  # noqa: PLC0415
+
+        title = f"Tasks in {Path(archive).absolute().name}"
+        try:
+            write_report(session, QUESTIONS, out=out, title=title, now=datetime.now(UTC))
+        except OSError as error:
+            raise typer.BadParameter(f"{out} cannot be written: {error.strerror or error}", param_hint="--out") from error
+    row = {"report": str(out), "questions": len(QUESTIONS), "bytes": out.stat().st_size, "seconds": round(monotonic() - begun, 3)}
+    print_one(row, output=output)
 
 
 def _give(answer: Answer, output: AnswerFormat | None, to: Path | None, rows: int) -> None:

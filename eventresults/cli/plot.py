@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
+from eventresults.archive.report.charts import number
 from eventresults.cli.terminal import safe
 from eventresults.codec.readable import iso
 
@@ -26,13 +27,6 @@ def plot(rows: Rows, chart: Chart) -> Iterator[str]:
         return
     width = min(get_terminal_size().columns, 120)
     yield from (_bars if chart.kind == "bars" else _lines)(rows, chart, width)
-
-
-def number(value: float) -> str:
-    """A number, short."""
-    if value == int(value) and abs(value) < 1e15:
-        return f"{int(value):,}"
-    return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _bars(rows: Rows, chart: Chart, width: int) -> Iterator[str]:

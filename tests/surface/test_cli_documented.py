@@ -30,7 +30,7 @@ EXPECTED = {
     "outbox status", "outbox flush",
     "audit keygen", "audit notary", "audit status", "audit verify", "audit prove", "audit check",
     "privacy keygen", "privacy erase", "privacy preview",
-    "archive run", "archive query", "archive ask",
+    "archive run", "archive query", "archive ask", "archive report",
     "archive status", "archive verify", "archive compact", "archive repair",
     "schema export",
     "config show",
