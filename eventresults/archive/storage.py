@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from eventresults.archive.arrow import fs
+
+_DRAFTS = ".draft-"
 
 
 class Stored(NamedTuple):
@@ -47,6 +50,10 @@ class Storage(Protocol):
 
     def filesystem(self) -> tuple[Any, str]:
         """For pyarrow: a file system, and this folder's path in it."""
+
+    @property
+    def location(self) -> str:
+        """Where it is, as a URI that others understand."""
 
     @property
     def local(self) -> Path | None:
@@ -106,11 +113,17 @@ class LocalFolder:
     def drafts(self) -> Iterator[Path]:
         """See `Storage.drafts`."""
         self.path.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".draft-", dir=self.path))
+        self._sweep()
+        folder = Path(tempfile.mkdtemp(prefix=f"{_DRAFTS}{socket.gethostname()}-{os.getpid()}-", dir=self.path))
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    @property
+    def location(self) -> str:
+        """See `Storage.location`."""
+        return self.path.absolute().as_uri()
 
     @property
     def local(self) -> Path:
@@ -121,10 +134,27 @@ class LocalFolder:
         """See `Storage.filesystem`."""
         return fs.LocalFileSystem(), str(self.path.absolute())
 
+    def _sweep(self) -> None:
+        """Remove the drafts of processes of this host that were killed."""
+        for folder in self.path.glob(f"{_DRAFTS}{socket.gethostname()}-*"):
+            pid = folder.name.split("-")[-2]
+            if pid.isdecimal() and not _is_alive(int(pid)):
+                shutil.rmtree(folder, ignore_errors=True)
+
 
 def storage_of(place: str | Path) -> Storage:
     """The storage that this path names."""
     return LocalFolder(place)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _sync(path: Path) -> None:
