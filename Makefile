@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format kafka bench soak clean
+.PHONY: help demo test check format kafka bench soak spark clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,6 +40,13 @@ soak: $(VENV)/.developing ## Do harm for an hour and prove that nothing is lost 
 bench: $(VENV)/.developing ## Measure; prints the machine's facts and the figures
 	$(BIN)/python -m benchmarks
 
+spark: $(VENV)/.developing ## Have a real Apache Spark (some 500 MB) read an archive and a topic
+	$(BIN)/python -m pip install --quiet --group spark
+	$(BIN)/python -m tests.support.kafka install
+	mvn -q -B -f tests/support/spark/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.cache/spark \
+	    -DincludeArtifactIds=spark-sql-kafka-0-10_2.13,spark-token-provider-kafka-0-10_2.13,kafka-clients,commons-pool2
+	$(BIN)/python -m pytest -m spark
+
 clean: ## Remove what was built here
 	rm -rf $(VENV) .cache build dist *.egg-info
 
@@ -53,5 +60,5 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.developing: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[archive,audit,celery,confluent]' --group dev
+	$(BIN)/python -m pip install --quiet --editable '.[archive,audit,celery,confluent,iceberg]' --group dev
 	@touch $@ $(VENV)/.installed

@@ -28,6 +28,7 @@ app.command()(archive_tending.status)
 app.command()(archive_tending.verify)
 app.command()(archive_tending.compact)
 app.command()(archive_tending.repair)
+app.command()(archive_tending.iceberg)
 
 
 @app.command()

@@ -110,6 +110,29 @@ def repair(*, archive: Archive, url: Url = None, view: View = None, output: Outp
     print_one({"files": files, "missing": [f"{chain.partition}:{chain.end}" for chain in missing]}, output=output)
 
 
+def iceberg(
+    *,
+    archive: Archive,
+    catalog: Annotated[
+        str, typer.Option(metavar="URI", help="sqlite:///catalog.db, postgresql://… or a REST catalog's https://…", show_default=False)
+    ],
+    warehouse: Annotated[
+        str, typer.Option(metavar="URI", help="Where the table keeps what is its own: file:///… or s3://…", show_default=False)
+    ],
+    table: Annotated[str, typer.Option(metavar="NAME", help="The table: namespace.name.")] = "eventresults.events",
+    url: Url = None,
+    view: View = None,
+    output: Output = None,
+) -> None:
+    """Add the archive's files to an Iceberg table, those that it lacks. None is copied, and none is added twice."""
+    from eventresults.archive.iceberg import add_to_table, open_catalog  # noqa: PLC0415 - brings pyiceberg
+
+    settings_of(url, view)
+    done = add_to_table(open_archive(archive), open_catalog(catalog, warehouse=warehouse), table)
+    ends = {str(partition): end for partition, end in sorted(done.ends.items())}
+    print_one({"table": table, "files": done.files, "events": done.rows, "ends": ends}, output=output)
+
+
 def _compare(
     found: archives.Archive, tracker: Tracker, starts: Mapping[int, int], ends: Mapping[int, int], limit: int, output: Output
 ) -> bool:

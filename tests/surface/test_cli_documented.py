@@ -32,6 +32,7 @@ EXPECTED = {
     "privacy keygen", "privacy erase", "privacy preview",
     "archive run", "archive query", "archive ask", "archive report",
     "archive status", "archive verify", "archive compact", "archive repair",
+    "archive iceberg",
     "schema export",
     "config show",
 }  # fmt: skip

@@ -230,3 +230,11 @@ def test_a_report_is_one_page_that_needs_nothing_beside_itself_and_runs_nothing(
     assert page.count("<svg") >= 4
     assert archived("archive", "report", "--archive", "kept", "--out", "no/such/r.html").code == 2
     assert [path.name for path in tmp_path.glob("*.html")] == ["r.html"]
+
+
+def test_an_archive_is_added_to_an_iceberg_table_once(archived, tmp_path):
+    words = ("--archive", "kept", "--catalog", f"sqlite:///{tmp_path}/catalog.db", "--warehouse", f"file://{tmp_path}/warehouse")
+    (tmp_path / "warehouse").mkdir()
+    assert archived("archive", "iceberg", *words).row == {"table": "eventresults.events", "files": 1, "events": 10, "ends": {"0": 10}}
+    assert archived("archive", "iceberg", *words).row["files"] == 0
+    assert archived("archive", "iceberg", *words, "--table", "events").code == 1
