@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from eventresults.archive import manifest
-from eventresults.archive.arrow import ds, pa, pc, pq
+from eventresults.archive.arrow import datasets, pa, pc, pq
 from eventresults.archive.chain import Chain, Gap, chain_of
 from eventresults.archive.files import Entry, corrupt, entry_of
 from eventresults.archive.layout import EVENTS, GAPS, IDENTITY, FileName
@@ -130,7 +130,7 @@ class Archive:
         source, root = self.storage.filesystem()
         if paths is None:
             paths = [entry.path for chain in self.chains().values() for entry in chain.files]
-        return ds.dataset([f"{root}/{path}" for path in paths], schema=SCHEMA, format="parquet", filesystem=source)
+        return datasets().dataset([f"{root}/{path}" for path in paths], schema=SCHEMA, format="parquet", filesystem=source)
 
     def _gaps(self) -> Iterator[Gap]:
         for stored in self.storage.list(GAPS):

@@ -21,7 +21,7 @@ from eventresults.archive.chain import chain_of
 from eventresults.archive.drafts import Drafts, Limits
 from eventresults.archive.files import Entry
 from eventresults.archive.layout import IDENTITY, FileName
-from eventresults.archive.rows import rows_of
+from eventresults.archive.rows import CHUNK, rows_of
 from eventresults.archive.storage import Storage, storage_of
 from eventresults.errors import ArchiveGap, ArchiveMismatch, LogUnavailable, ViewStale
 from eventresults.log.base import EventReader, Log, LogInfo, Poll
@@ -32,8 +32,6 @@ POLL_SECONDS = 0.5
 #: A log that gives nothing for so many seconds before its own end has stopped answering.
 SILENCE = 30.0
 DAY = 86_400_000
-#: So many records at a time are made rows: what fits into the processor's cache is done in two thirds of the time.
-CHUNK = 2_000
 FOR_EVER = 2**63 - 1
 
 #: Called with (records archived so far, records to archive in all).

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from eventresults.archive.extra import extra
 
 with extra("archive"):
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.dataset as ds
     import pyarrow.parquet as pq
     from pyarrow import fs
 
-__all__ = ["ds", "fs", "pa", "pc", "pq"]
+__all__ = ["datasets", "fs", "pa", "pc", "pq"]
+
+
+def datasets() -> Any:
+    """`pyarrow.dataset`, loaded by the first who asks: it brings pandas along where that is installed."""
+    from pyarrow import dataset  # noqa: PLC0415
+
+    return dataset

@@ -62,24 +62,22 @@ def rows_of(partition: int, records: Sequence[Record]) -> Any:
 
 def records_of(table: Any) -> Iterator[Record]:
     """The records that these rows were made of. The table needs the columns that `NEEDED` names."""
-    for batch in table.to_batches():
-        columns = {name: batch.column(name).to_pylist() for name in NEEDED}
-        columns["log_time"] = batch.column("log_time").cast(pa.int64()).to_pylist()
-        names = tuple(columns)
-        for row in zip(*columns.values(), strict=True):
-            yield _record(dict(zip(names, row, strict=True)))
+    for batch in table.to_batches(max_chunksize=CHUNK):
+        columns = {name: batch.column(name).to_pylist() for name in NEEDED if name != "time"}
+        log_times = batch.column("log_time").cast(pa.int64()).to_pylist()
+        columns["time"] = pc.strftime(batch.column("time"), "%Y-%m-%dT%H:%M:%SZ").to_pylist()
+        values = restore([rest or b"" for rest in columns["rest"]], columns)
+        subjects = zip(columns["kind"], columns["task_id"], columns["group_id"], strict=True)
+        keys = [group if kind is not None and kind.startswith("group-") else task for kind, task, group in subjects]
+        rows = zip(columns["offset"], log_times, columns["rest"], keys, values, columns["key"], columns["raw"], strict=True)
+        for offset, log_time, rest, subject, value, key, raw in rows:
+            yield Record(offset, log_time, key, raw) if rest is None else Record(offset, log_time, subject.encode(), value)
 
 
 #: The columns that a record is made of.
 NEEDED = ("offset", "log_time", "kind", "key", "rest", "raw", *MARKS)
-
-
-def _record(row: dict[str, Any]) -> Record:
-    rest = row["rest"]
-    if rest is None:
-        return Record(row["offset"], row["log_time"], row["key"], row["raw"])
-    subject = row["group_id"] if row["kind"].startswith("group-") else row["task_id"]
-    return Record(row["offset"], row["log_time"], subject.encode(), restore(rest, row))
+#: So many rows at a time: what fits into the processor's cache is done in two thirds of the time.
+CHUNK = 2_000
 
 
 def _columns(kind: str, group: Sequence[tuple[int, Record, Any]]) -> dict[str, list[Any]]:
@@ -102,9 +100,9 @@ def _columns(kind: str, group: Sequence[tuple[int, Record, Any]]) -> dict[str, l
         _add_errors(columns, list(zip(get("error"), get("traceback") if "traceback" in has else repeat(None), strict=False)))
     columns["state"] = get("state") if "state" in has else [_STATES.get(kind)] * len(facts)
     values: list[bytes] = [row[1].value for row in group]  # type: ignore[misc] # one that was read is there
-    columns["rest"] = cut(values, columns | {"time": [text if is_canonical(text) else None for text in texts]})
     if "root_id" in columns:
         columns["root_id"] = [None if root == own else root for root, own in zip(columns["root_id"], columns["task_id"], strict=True)]
+    columns["rest"] = cut(values, columns | {"time": [text if is_canonical(text) else None for text in texts]})
     return columns
 
 

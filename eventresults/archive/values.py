@@ -10,8 +10,7 @@ was found in a value without marks, so none brings a mark of its own.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 #: Column -> its mark, in the order of cutting: long texts first, for they may hold short ones.
@@ -28,6 +27,7 @@ MARKS: Mapping[str, bytes] = {
     "time": b"\x0b",
     "run_seconds": b"\x0c",
 }
+_PAYLOADS = {"result", "args", "kwargs"}
 _BACKWARDS = tuple(MARKS.items())[::-1]
 #: Shorter texts are left where they are: a mark would save nothing.
 _SHORTEST = 4
@@ -43,34 +43,30 @@ def cut(values: Sequence[bytes], columns: Mapping[str, Sequence[Any]]) -> list[b
     """
     rests = list(values)
     for name, mark in MARKS.items():
-        if name in columns:
-            texts = map(_TEXTS.get(name, _encoded), columns[name])
-            rests = [rest.replace(text, mark) if len(text) >= _SHORTEST else rest for rest, text in zip(rests, texts, strict=True)]
+        column = columns.get(name)
+        if column is None or not any(column):
+            continue
+        texts = _texts(name, column)
+        rests = [rest.replace(text, mark) if len(text) >= _SHORTEST else rest for rest, text in zip(rests, texts, strict=True)]
     return rests
 
 
-def restore(rest: bytes, row: Mapping[str, Any]) -> bytes:
-    """The value again, given the row's columns as Python holds them (texts, an aware datetime, a float)."""
+def restore(rests: Sequence[bytes], columns: Mapping[str, Sequence[Any]]) -> list[bytes]:
+    """The values again, given the same columns."""
+    values = list(rests)
     for name, mark in _BACKWARDS:
-        if mark in rest:
-            value = row[name]
-            rest = rest.replace(mark, time_text(value) if name == "time" else _TEXTS.get(name, _encoded)(value))
-    return rest
+        column = columns.get(name)
+        if column is None or not any(column):
+            continue
+        texts = _texts(name, column)
+        values = [value.replace(mark, text) if mark in value else value for value, text in zip(values, texts, strict=True)]
+    return values
 
 
-def time_text(when: datetime) -> bytes:
-    """The canonical text of a time."""
-    return when.astimezone(UTC).isoformat(timespec="microseconds")[:26].encode() + b"Z"
-
-
-def _encoded(text: str | bytes | None) -> bytes:
-    if text is None:
-        return b""
-    return text if isinstance(text, bytes) else text.encode()
-
-
-def _number(value: float | None) -> bytes:
-    return b"" if value is None else repr(value).encode()
-
-
-_TEXTS: Mapping[str, Callable[[Any], bytes]] = {"run_seconds": _number}
+def _texts(name: str, column: Sequence[Any]) -> list[bytes]:
+    """What stands in the values for these; nothing for None. A payload's text may be bytes already."""
+    if name == "run_seconds":
+        return [b"" if number is None else repr(number).encode() for number in column]
+    if name in _PAYLOADS:
+        return [b"" if text is None else text if type(text) is bytes else text.encode() for text in column]
+    return [b"" if text is None else text.encode() for text in column]

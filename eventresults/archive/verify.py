@@ -11,14 +11,13 @@ from typing import Any, NamedTuple
 from eventresults.archive.archive import Archive
 from eventresults.archive.chain import Chain
 from eventresults.archive.files import Entry, corrupt, entry_of
-from eventresults.archive.rows import records_of, rows_of
+from eventresults.archive.rows import CHUNK, records_of, rows_of
 from eventresults.archive.schema import SCHEMA
 from eventresults.errors import LogUnavailable
 from eventresults.log.base import Log, Record
 
 POLL_SECONDS = 0.5
 EMPTY_POLLS = 60
-CHUNK = 10_000
 
 #: Called with (records compared so far, records to compare in all).
 Progress = Callable[[int, int], None]
