@@ -36,6 +36,7 @@
     │   └── ProofInvalid                  a proof does not prove what it says
     ├── ArchiveError
     │   ├── ArchiveCorrupt                a file of the archive is missing, or cannot be read, or lies
+    │   ├── ArchiveUnavailable            the object store cannot be reached, or refused us
     │   ├── ArchiveMismatch               the archive is of another log
     │   ├── ArchiveGap                    the log removed records that were not archived yet
     │   └── QueryRefused (ValueError)     a query that is none, or asks for more than it may have
@@ -174,6 +175,10 @@ class ArchiveError(EventResultsError):
 
 class ArchiveCorrupt(ArchiveError):
     """A file of the archive is missing, cannot be read, or contradicts another. Attributes: `path`, `reason`."""
+
+
+class ArchiveUnavailable(ArchiveError):
+    """The object store that an archive lies in cannot be reached, or refused us. Attributes: `url`, `reason`."""
 
 
 class ArchiveMismatch(ArchiveError):

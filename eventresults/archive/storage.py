@@ -143,7 +143,11 @@ class LocalFolder:
 
 
 def storage_of(place: str | Path) -> Storage:
-    """The storage that this path names."""
+    """The storage that this path or URL names."""
+    if "://" in str(place):
+        from eventresults.archive.objects import ObjectFolder  # noqa: PLC0415 - most archives are folders
+
+        return ObjectFolder(str(place))
     return LocalFolder(place)
 
 

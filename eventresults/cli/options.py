@@ -36,5 +36,11 @@ TaskId = Annotated[str, typer.Argument(help="The task's id.", metavar="ID", show
 TaskIds = Annotated[list[str], typer.Argument(help="The tasks' ids.", metavar="ID...", show_default=False)]
 Archive = Annotated[
     str,
-    typer.Option("--archive", metavar="DIR", envvar="EVENTRESULTS_ARCHIVE", help="The archive: a folder.", show_default=False),
+    typer.Option(
+        "--archive",
+        metavar="DIR",
+        envvar="EVENTRESULTS_ARCHIVE",
+        help="The archive: a folder, or s3://bucket/prefix (also gs://, az://).",
+        show_default=False,
+    ),
 ]

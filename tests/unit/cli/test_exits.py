@@ -16,6 +16,7 @@ EXPECTED = {
     "ConfigError": 78,
     "TopicMisconfigured": 78,
     "ArchiveMismatch": 78,
+    "ArchiveUnavailable": 69,
     "InvalidTaskId": 2,
     "PastGone": 3,
     "ProjectionUnknown": 78,
