@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format kafka bench soak spark clean
+.PHONY: help demo demo-audit test check format kafka bench soak spark clean
 
 help: ## Show what can be made
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.installed ## Run about 1,800 real tasks on the embedded log, and show what can be asked of it
 	$(BIN)/eventresults demo
+
+demo-audit: $(VENV)/.archiving ## Archive, query, report and verify the demo's tasks and a made-up day (EVENTS=1000000)
+	PYTHON=$(BIN)/python EVENTS=$(EVENTS) TASKS=$(TASKS) examples/demo-audit.sh
 
 test: $(VENV)/.developing ## Run every test, on a real Apache Kafka (needs Java 17+ and Maven)
 	$(BIN)/python -m tests.support.kafka install
@@ -59,6 +62,10 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
+$(VENV)/.archiving: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[archive]'
+	@touch $@ $(VENV)/.installed
+
 $(VENV)/.developing: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[archive,audit,celery,confluent,iceberg]' --group dev
-	@touch $@ $(VENV)/.installed
+	@touch $@ $(VENV)/.archiving $(VENV)/.installed
