@@ -22,7 +22,7 @@ from eventresults.archive.drafts import Drafts, Limits
 from eventresults.archive.files import Entry
 from eventresults.archive.layout import IDENTITY, FileName
 from eventresults.archive.rows import CHUNK, rows_of
-from eventresults.archive.storage import Storage, storage_of
+from eventresults.archive.storage import Storage, storage_of, unavailable
 from eventresults.errors import ArchiveGap, ArchiveMismatch, LogUnavailable, ViewStale
 from eventresults.log.base import EventReader, Log, LogInfo, Poll
 
@@ -76,6 +76,7 @@ class Archiver:
         self._stopped = threading.Event()
         self._reader: EventReader | None = None
         self._written: list[Entry] = []
+        self._told = False
         #: Of each partition: where the files end; the next offset to read; the offset to read up to.
         self._filed: dict[int, int] = {}
         self._at: dict[int, int] = {}
@@ -99,6 +100,12 @@ class Archiver:
             reader.wake()
 
     def _run(self, info: LogInfo, ends: Mapping[int, int], progress: Progress | None) -> Done:
+        try:
+            return self._archive(info, ends, progress)
+        except OSError as error:  # of a draft: a full disk, most likely
+            raise unavailable(self._storage.url, error) from error
+
+    def _archive(self, info: LogInfo, ends: Mapping[int, int], progress: Progress | None) -> Done:
         archive = open_for(self._storage, self._topic, info)
         self._resume(archive, ends, list(ends))
         begun = sum(self._at.values())
@@ -140,8 +147,9 @@ class Archiver:
                 except LogUnavailable as error:
                     if not follows:
                         raise
-                    logger.warning("The log cannot be read, trying on: %s", error)
-                    continue
+                    polled = self._wait_for_log(error)
+                else:
+                    self._told = self._told and not polled
                 heard = self._clock() if polled or follows else self._heard(heard)
                 again = {partition for partition, poll in polled.items() if not self._take(archive, drafts, partition, poll)}
                 reached = [partition for partition in behind if self._at[partition] >= self._until[partition]]
@@ -194,6 +202,14 @@ class Archiver:
             raise stale
         self._publish(archive, drafts, partition)
         return [partition]
+
+    def _wait_for_log(self, error: LogUnavailable) -> Mapping[int, Poll]:
+        """Nothing came, for the log is away: tell of it once, and wait a little."""
+        if not self._told:
+            logger.warning("The log cannot be read, trying on: %s", error)
+        self._told = True
+        self._stopped.wait(POLL_SECONDS)
+        return {}
 
     def _note_gap(self, partition: int, start: int, end: int) -> None:
         """Records are gone for good: raise `ArchiveGap`, or leave a note in the archive."""

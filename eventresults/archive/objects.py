@@ -14,8 +14,7 @@ from typing import Any
 
 from eventresults.archive.arrow import fs
 from eventresults.archive.extra import extra
-from eventresults.archive.storage import Stored
-from eventresults.errors import ArchiveUnavailable
+from eventresults.archive.storage import Stored, unavailable
 
 with extra("archive"):
     import obstore
@@ -24,7 +23,7 @@ with extra("archive"):
 
 
 class ObjectFolder:
-    """A prefix of a bucket. Raises `ArchiveUnavailable` when the store cannot be reached or refuses."""
+    """A prefix of a bucket."""
 
     local = None
 
@@ -90,7 +89,4 @@ class ObjectFolder:
         try:
             yield
         except (BaseError, OSError, ValueError) as error:
-            reason = str(error).partition("\n")[0]
-            raise ArchiveUnavailable(
-                f"{self.url} cannot be used: {reason}. Check the address and the credentials.", url=self.url, reason=reason
-            ) from error
+            raise unavailable(self.url, error) from error

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from eventresults.archive.arrow import fs
+from eventresults.errors import ArchiveUnavailable
 
 _DRAFTS = ".draft-"
 
@@ -24,7 +25,10 @@ class Stored(NamedTuple):
 
 
 class Storage(Protocol):
-    """A folder, on this host or in an object store. Safe to use from many processes, on many hosts."""
+    """A folder, on this host or in an object store. Safe to use from many processes, on many hosts.
+
+    Its methods raise `ArchiveUnavailable` when the place cannot be reached, read or written.
+    """
 
     @property
     def url(self) -> str:
@@ -74,40 +78,44 @@ class LocalFolder:
     def create(self, path: str, source: Path) -> bool:
         """See `Storage.create`. `source` must lie in `drafts()`: a hard link is what makes it appear, or refuses to."""
         target = self.path / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _sync(source)
-        try:
-            target.hardlink_to(source)
-        except FileExistsError:
-            return False
-        _sync(target.parent)
+        with self._errors():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _sync(source)
+            try:
+                target.hardlink_to(source)
+            except FileExistsError:
+                return False
+            _sync(target.parent)
         return True
 
     def replace(self, path: str, content: bytes) -> None:
         """See `Storage.replace`."""
-        with self.drafts() as folder:
+        with self._errors(), self.drafts() as folder:
             draft = folder / "draft"
             draft.write_bytes(content)
             _sync(draft)
             draft.replace(self.path / path)
-        _sync(self.path)
+            _sync(self.path)
 
     def read(self, path: str) -> bytes | None:
         """See `Storage.read`."""
-        try:
-            return (self.path / path).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        with self._errors():
+            try:
+                return (self.path / path).read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
 
     def list(self, folder: str) -> Iterator[Stored]:
         """See `Storage.list`."""
-        for path in sorted((self.path / folder).rglob("*")):
-            if path.is_file() and not path.name.startswith("."):
-                yield Stored(path.relative_to(self.path).as_posix(), path.stat().st_size)
+        with self._errors():
+            for path in sorted((self.path / folder).rglob("*")):
+                if path.is_file() and not path.name.startswith("."):
+                    yield Stored(path.relative_to(self.path).as_posix(), path.stat().st_size)
 
     def delete(self, path: str) -> None:
         """See `Storage.delete`."""
-        (self.path / path).unlink(missing_ok=True)
+        with self._errors():
+            (self.path / path).unlink(missing_ok=True)
 
     @contextmanager
     def drafts(self) -> Iterator[Path]:
@@ -134,6 +142,13 @@ class LocalFolder:
         """See `Storage.filesystem`."""
         return fs.LocalFileSystem(), str(self.path.absolute())
 
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise unavailable(self.url, error) from error
+
     def _sweep(self) -> None:
         """Remove the drafts of processes of this host that were killed."""
         for folder in self.path.glob(f"{_DRAFTS}{socket.gethostname()}-*"):
@@ -149,6 +164,14 @@ def storage_of(place: str | Path) -> Storage:
 
         return ObjectFolder(str(place))
     return LocalFolder(place)
+
+
+def unavailable(url: str, error: Exception) -> ArchiveUnavailable:
+    """The error of a place that cannot be read or written."""
+    reason = (getattr(error, "strerror", None) or str(error)).partition("\n")[0]
+    return ArchiveUnavailable(
+        f"The archive at {url} cannot be used: {reason}. Check the address, the permissions and the room left.", url=url, reason=reason
+    )
 
 
 def _is_alive(pid: int) -> bool:

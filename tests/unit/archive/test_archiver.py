@@ -13,7 +13,7 @@ from eventresults.archive.archiver import Archiver
 from eventresults.archive.drafts import Limits
 from eventresults.archive.storage import LocalFolder
 from eventresults.domain.position import Position
-from eventresults.errors import ArchiveCorrupt, ArchiveGap, ArchiveMismatch, ConfigError
+from eventresults.errors import ArchiveCorrupt, ArchiveGap, ArchiveMismatch, ArchiveUnavailable, ConfigError, LogUnavailable
 from tests.support.archives import Clock, append, append_raw, archive_records, archived, log_records, memory_log
 from tests.support.events import sent, started, succeeded
 
@@ -124,7 +124,7 @@ def test_a_crash_leaves_nothing_half_written(tmp_path):
             return super().create(path, source)
 
     # when
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(ArchiveUnavailable, match="No space left on device"):
         Archiver(log, Broken(tmp_path), topic="task-events").once()
 
     # then
@@ -287,6 +287,31 @@ def test_following_writes_files_as_time_passes_and_the_rest_when_it_is_stopped(t
 
     # then
     assert other.follow().rows == 3
+
+
+def test_following_outlives_a_log_that_is_away_and_says_so_once(tmp_path, caplog):
+    # given a log that cannot be read twice, and then can
+    log = memory_log()
+    append(log, three("a"))
+    archiver = Archiver(log, tmp_path, topic="task-events")
+    make, away = log.reader, [LogUnavailable("away"), LogUnavailable("away")]
+
+    class Away(_Stopping):
+        def poll(self, timeout):
+            if away:
+                raise away.pop()
+            return super().poll(timeout)
+
+    log.reader = lambda positions: Away(make(positions), archiver)
+    archiver._stopped.wait = lambda seconds: None
+
+    # when / then
+    assert archiver.follow().rows == 3
+    assert [record.message for record in caplog.records] == ["The log cannot be read, trying on: away"]
+    with pytest.raises(LogUnavailable):
+        away.append(LogUnavailable("away"))
+        append(log, three("b"))
+        Archiver(log, tmp_path, topic="task-events").once()
 
 
 class _Stopping:

@@ -84,6 +84,12 @@ def test_a_url_names_an_object_store_and_a_path_a_folder(tmp_path):
     assert isinstance(storage_of(tmp_path.as_uri()), ObjectFolder)
 
 
+def test_a_folder_that_cannot_be_one_is_said_so(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ArchiveUnavailable, match="cannot be used"):
+        LocalFolder(tmp_path / "file").replace("m.json", b"")
+
+
 def test_a_store_that_there_is_not_is_said_to_be_none():
     with pytest.raises(ArchiveUnavailable, match="cannot be used"):
         storage_of("nostore://bucket")
