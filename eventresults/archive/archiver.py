@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
@@ -24,7 +24,7 @@ from eventresults.archive.layout import IDENTITY, FileName
 from eventresults.archive.rows import CHUNK, rows_of
 from eventresults.archive.storage import Storage, storage_of, unavailable
 from eventresults.errors import ArchiveGap, ArchiveMismatch, LogUnavailable, ViewStale
-from eventresults.log.base import EventReader, Log, LogInfo, Poll
+from eventresults.log.base import EventReader, Log, LogInfo, Poll, Record
 
 logger = logging.getLogger(__name__)
 
@@ -164,8 +164,7 @@ class Archiver:
         """Add what a poll gave to the draft; False if somebody else has written its file."""
         until = self._until[partition]
         records = poll.records if poll.next_offset <= until else [record for record in poll.records if record.offset < until]
-        for day, group in groupby(records, key=lambda record: record.log_time // DAY):
-            chunk = list(group)
+        for day, chunk in _by_day(records):
             if drafts.day(partition) not in {None, day} and not self._publish(archive, drafts, partition):
                 return False
             if drafts.day(partition) is None:
@@ -233,6 +232,15 @@ class Archiver:
                 f"{self._log.url} gave no record for {SILENCE:g} s before its end: is it reachable?", url=self._log.url, reason="silence"
             )
         return last
+
+
+def _by_day(records: Sequence[Record]) -> Iterator[tuple[int, Sequence[Record]]]:
+    """The records of each day (since the epoch), in order."""
+    if records and records[0].log_time // DAY == records[-1].log_time // DAY:  # log time never falls
+        yield records[0].log_time // DAY, records
+        return
+    for day, group in groupby(records, key=lambda record: record.log_time // DAY):
+        yield day, list(group)
 
 
 def open_for(storage: Storage, topic: str, info: LogInfo) -> Archive:

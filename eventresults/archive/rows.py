@@ -35,7 +35,9 @@ _STATES = {
     "task-revoked": "REVOKED",
     "task-rejected": "REJECTED",
 }
-_EMPTY = (b"", b"null")
+_NOTHING = (b"", b"null")
+_EMPTY = SCHEMA.empty_table()
+_FIELD = {field.name: field for field in SCHEMA}
 #: Columns that are fields of events, under the same name.
 _FIELDS = tuple("source observed task_id group_id root_id parent_id previous_id name queue worker pid attempt".split())
 _PAYLOADS = ("args", "kwargs", "result")
@@ -54,10 +56,9 @@ def rows_of(partition: int, records: Sequence[Record]) -> Any:
     tables = [_table(partition, group, _columns(shapes.kind_of(cls), group)) for cls, group in groups.items()]
     if others:
         tables.append(_table(partition, others, _judged(partition, others)))
-    if len(tables) <= 1:
-        return tables[0] if tables else SCHEMA.empty_table()
     order = [row[0] for group in (*groups.values(), others) for row in group]
-    return pa.concat_tables(tables).take(pc.sort_indices(pa.array(order, pa.int64())))
+    whole = pa.concat_tables([_EMPTY, *tables], promote_options="default")
+    return whole if len(tables) <= 1 else whole.take(pc.sort_indices(pa.array(order, pa.int64())))
 
 
 def records_of(table: Any) -> Iterator[Record]:
@@ -165,24 +166,20 @@ def _text(value: Any) -> str | None:
 
 def _payload(raw: msgspec.Raw) -> bytes | None:
     text = bytes(raw)
-    return None if text in _EMPTY else text
+    return None if text in _NOTHING else text
 
 
 def _json(value: Any) -> str | None:
     return None if value is None else msgspec.json.encode(value).decode()
 
 
-def _table(partition: int, group: Sequence[tuple[int, Record, Any]], columns: dict[str, list[Any]]) -> Any:
+def _table(partition: int, group: Sequence[tuple[int, Record, Any]], columns: dict[str, Any]) -> Any:
+    """A table of the columns that this group has."""
     size = len(group)
     columns["partition"] = [partition] * size
     columns["offset"] = [row[1].offset for row in group]
-    arrays = [_log_times(group) if field.name == "log_time" else _array(field.type, columns.get(field.name), size) for field in SCHEMA]
-    return pa.table(arrays, schema=SCHEMA)
-
-
-def _log_times(group: Sequence[tuple[int, Record, Any]]) -> Any:
-    return pa.array([row[1].log_time for row in group], pa.int64()).cast(SCHEMA.field("log_time").type)
-
-
-def _array(kind: Any, values: list[Any] | None, size: int) -> Any:
-    return pa.nulls(size, kind) if values is None else pa.array(values, kind)
+    columns["log_time"] = pa.array([row[1].log_time for row in group], pa.int64()).cast(_FIELD["log_time"].type)
+    return pa.table(
+        [pa.array(values, _FIELD[name].type) if type(values) is list else values for name, values in columns.items()],
+        schema=pa.schema([_FIELD[name] for name in columns]),
+    )
