@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
@@ -112,14 +112,14 @@ class Archiver:
         with self._storage.drafts() as folder, Drafts(folder, self._topic, self._limits, self._clock) as drafts:
             tell = None if progress is None else lambda: progress(sum(self._at.values()) - begun, sum(ends.values()) - begun)
             while not self._stopped.is_set() and any(at < ends[partition] for partition, at in self._at.items()):
-                again = self._read(archive, drafts, tell, follows=FOR_EVER in ends.values())
+                again = self._read(archive, drafts, ends, tell)
                 self._resume(archive, ends, again)
             for partition in drafts.partitions():
                 self._publish(archive, drafts, partition)
         rows, size = sum(one.rows for one in self._written), sum(one.bytes for one in self._written)
         return Done(len(self._written), rows, size, dict(self._filed))
 
-    def _resume(self, archive: Archive, ends: Mapping[int, int], partitions: Sequence[int]) -> None:
+    def _resume(self, archive: Archive, ends: Mapping[int, int], partitions: Collection[int]) -> None:
         """Go on with these partitions from where their files end."""
         if not partitions:
             return
@@ -133,10 +133,11 @@ class Archiver:
             self._filed[partition] = self._at[partition] = chain.end
             self._until[partition] = min(ends[partition], chain.resumes or FOR_EVER)
 
-    def _read(self, archive: Archive, drafts: Drafts, tell: Callable[[], None] | None, *, follows: bool) -> Sequence[int]:
-        """Read on until everything wanted is archived; the partitions that are then to be resumed, for their files end elsewhere now."""
-        behind = [partition for partition, at in self._at.items() if at < self._until[partition]]
+    def _read(self, archive: Archive, drafts: Drafts, ends: Mapping[int, int], tell: Callable[[], None] | None) -> Collection[int]:
+        """Read on until everything wanted is archived; the partitions that are to be resumed, for their files end elsewhere now."""
+        behind = {partition for partition, at in self._at.items() if at < self._until[partition]}
         again: set[int] = set()
+        follows = FOR_EVER in ends.values()
         with closing(self._log.reader({partition: self._at[partition] for partition in behind})) as self._reader:
             heard = self._clock()
             while behind and not again and not self._stopped.is_set():
@@ -152,13 +153,13 @@ class Archiver:
                     self._told = self._told and not polled
                 heard = self._clock() if polled or follows else self._heard(heard)
                 again = {partition for partition, poll in polled.items() if not self._take(archive, drafts, partition, poll)}
-                reached = [partition for partition in behind if self._at[partition] >= self._until[partition]]
+                reached = {partition for partition in behind if self._at[partition] >= self._until[partition]}
                 again |= {p for p in {*drafts.due(), *reached} - again if not self._publish(archive, drafts, p)}
-                if reached:  # all that is wanted of them, or where files follow that are there already
-                    return list(again.union(reached))
+                again |= {p for p in reached if self._until[p] < ends[p]}  # behind which files follow that are there already
+                behind -= reached
                 if tell is not None:
                     tell()
-        return list(again)
+        return again
 
     def _take(self, archive: Archive, drafts: Drafts, partition: int, poll: Poll) -> bool:
         """Add what a poll gave to the draft; False if somebody else has written its file."""
@@ -194,7 +195,7 @@ class Archiver:
         self._filed[partition] = entry.end
         return True
 
-    def _passed_by(self, archive: Archive, drafts: Drafts, stale: ViewStale) -> Sequence[int]:
+    def _passed_by(self, archive: Archive, drafts: Drafts, stale: ViewStale) -> Collection[int]:
         """Retention passed what was to be read next: keep what was read, and let `_resume` judge."""
         partition = stale.facts["partition"]
         if self._log.info(self._timeout).starts[partition] <= self._at[partition]:

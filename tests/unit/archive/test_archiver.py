@@ -157,6 +157,26 @@ def test_holes_that_a_broker_leaves_are_gone_over(tmp_path):
     assert archive_records(Archive(tmp_path)) == log_records(log)
 
 
+def test_a_log_that_ends_in_a_hole_is_archived_to_its_end(tmp_path):
+    log = memory_log()
+    append(log, three("a"))
+    archived(log, tmp_path)
+    log.leave_hole(0, 2)
+    assert archived(log, tmp_path).rows == 0
+    append(log, three("b"))
+    assert archived(log, tmp_path).rows == 3
+    assert archive_records(Archive(tmp_path)) == log_records(log)
+
+
+def test_all_partitions_are_read_through_one_reader(tmp_path):
+    log = memory_log(partitions=8)
+    append(log, [event for number in range(100) for event in three(f"task-{number}")])
+    made, make = [], log.reader
+    log.reader = lambda positions: made.append(positions) or make(positions)
+    assert archived(log, tmp_path).rows == 300
+    assert len(made) == 1
+
+
 def test_an_archive_begins_where_the_log_begins(tmp_path):
     log = memory_log()
     append(log, three("a"))
