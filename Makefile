@@ -42,6 +42,7 @@ soak: $(VENV)/.developing ## Do harm for an hour and prove that nothing is lost 
 
 bench: $(VENV)/.developing ## Measure; prints the machine's facts and the figures
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.archive
 
 spark: $(VENV)/.developing ## Have a real Apache Spark (some 500 MB) read an archive and a topic
 	$(BIN)/python -m pip install --quiet --group spark

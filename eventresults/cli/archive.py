@@ -24,15 +24,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Keep every event in Parquet files, and ask them anything.")
 
-app.command()(archive_asking.query)
-app.command()(archive_asking.ask)
-app.command()(archive_asking.report)
-app.command()(archive_tending.status)
-app.command()(archive_tending.verify)
-app.command()(archive_tending.compact)
-app.command()(archive_tending.repair)
-app.command()(archive_tending.iceberg)
-
 
 @app.command()
 def run(
@@ -95,3 +86,13 @@ def _end_by_signal(archiver: Archiver) -> None:
         archiver.stop()
 
     signal.signal(signal.SIGTERM, end)
+
+
+app.command()(archive_asking.query)
+app.command()(archive_asking.ask)
+app.command()(archive_asking.report)
+app.command()(archive_tending.status)
+app.command()(archive_tending.verify)
+app.command()(archive_tending.compact)
+app.command()(archive_tending.repair)
+app.command()(archive_tending.iceberg)

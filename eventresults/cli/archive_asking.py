@@ -133,7 +133,7 @@ def report(
     """Write the answers to all saved questions, with charts, into one HTML page that needs nothing beside itself."""
     begun = monotonic()
     with _session(archive, since, until, memory, timeout, 10_000, url, view) as session:
-        from eventresults.archive.report import write_report  # noqa: PLC0415
+        from eventresults.archive.report.page import write_report  # noqa: PLC0415
         from eventresults.archive.sql.questions import QUESTIONS  # noqa: PLC0415
 
         title = f"Tasks in {Path(archive).absolute().name}"

@@ -63,3 +63,15 @@ def test_importing_the_library_loads_no_client_library_and_no_celery():
 
     # then
     assert done.stdout.strip() == "[]"
+
+
+def test_the_command_line_loads_nothing_of_an_extra():
+    # given
+    extras = ("pyarrow", "duckdb", "obstore", "pyiceberg", "pandas", "celery", "confluent_kafka")
+    program = f"import sys, eventresults.cli.app; print([m for m in {extras} if m in sys.modules])"
+
+    # when
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+
+    # then
+    assert done.stdout.strip() == "[]"
