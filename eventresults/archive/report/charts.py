@@ -15,7 +15,7 @@ Rows = Sequence[Mapping[str, Any]]
 WIDTH = 900
 BARS = 12
 COLOURS = 8
-_LEFT, _RIGHT, _TOP, _HIGH = 56, 12, 12, 200
+_LEFT, _RIGHT, _TOP, _HIGH = 76, 12, 12, 200
 _LABELS = 250
 
 
@@ -44,7 +44,7 @@ def _bars(rows: Rows, chart: Chart) -> Iterator[str]:
         short = label if len(label) <= 36 else label[:35] + "…"
         yield f'<text class="label" x="{_LABELS - 8}" y="{y + 14}" text-anchor="end">{escape(short)}<title>{escape(label)}</title></text>'
         long = max(value / most * room, 1)
-        yield f'<rect x="{_LABELS}" y="{y + 2}" width="{long:.1f}" height="16" rx="3" fill="var(--s0)"/>'
+        yield f'<rect x="{_LABELS}" y="{y + 2}" width="{long:.1f}" height="16" rx="3" class="c0"/>'
         yield f'<text x="{_LABELS + long + 6:.1f}" y="{y + 14}">{escape(number(value))}</text>'
     yield "</svg>"
 
@@ -71,15 +71,15 @@ def _lines(rows: Rows, chart: Chart) -> Iterator[str]:
     yield f'<text x="{WIDTH - _RIGHT}" y="{bottom + 16}" text-anchor="end">{_moment(last)}</text>'
     across = _LEFT
     for index, (name, line) in enumerate(sorted(series.items())):
-        colour = f"var(--s{index % COLOURS})"
+        colour = f"c{index % COLOURS}"
         path = " ".join(place(x, y) for x, y in sorted(line))
-        yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2" stroke-linejoin="round"/>'
+        yield f'<polyline points="{path}" class="{colour} line"/>'
         if len(line) == 1:
             dot = place(*line[0]).split(",")
-            yield f'<circle cx="{dot[0]}" cy="{dot[1]}" r="3" fill="{colour}"/>'
-        yield f'<rect x="{across}" y="{bottom + 28}" width="10" height="10" fill="{colour}"/>'
+            yield f'<circle cx="{dot[0]}" cy="{dot[1]}" r="3" class="{colour}"/>'
+        yield f'<rect x="{across}" y="{bottom + 28}" width="10" height="10" class="{colour}"/>'
         yield f'<text class="label" x="{across + 14}" y="{bottom + 37}">{escape(name)}</text>'
-        across += 30 + len(name) * 7
+        across += 34 + len(name) * 8
     yield f'<text x="{WIDTH - _RIGHT}" y="{bottom + 37}" text-anchor="end">{escape(_what(chart))}</text></svg>'
 
 
