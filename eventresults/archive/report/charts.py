@@ -73,7 +73,7 @@ def _lines(rows: Rows, chart: Chart) -> Iterator[str]:
     for index, (name, line) in enumerate(sorted(series.items())):
         colour = f"c{index % COLOURS}"
         path = " ".join(place(x, y) for x, y in sorted(line))
-        yield f'<polyline points="{path}" class="{colour} line"/>'
+        yield f'<polyline points="{path}" class="{colour} line" fill="none" stroke="currentColor"/>'
         if len(line) == 1:
             dot = place(*line[0]).split(",")
             yield f'<circle cx="{dot[0]}" cy="{dot[1]}" r="3" class="{colour}"/>'
