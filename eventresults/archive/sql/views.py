@@ -6,6 +6,8 @@
 from the end of the run before, to its start; `run_seconds` is what the worker measured, else the time between start and end. `outcome` is
 SUCCESS, FAILURE, RETRY, REVOKED or REJECTED, LOST when another run began before anybody told of its end, and null while it is open.
 
+Both count a fact that was told twice (under one event id) once, and know nothing of lives that were forgotten.
+
 `tasks` has one row per task that is not forgotten. The fold of `eventresults.domain.fold` is the law; this agrees with it wherever facts
 come in an order that a worker writes, but that `attempts` also counts runs after one that succeeded.
 """
@@ -26,11 +28,17 @@ def views(source: str) -> str:
     return f"""
 CREATE VIEW events AS SELECT {columns}, coalesce({_value()}, try(decode(raw))) AS value FROM {source};
 
+CREATE VIEW repeated AS
+SELECT partition, task_id, event_id, min("offset") AS first FROM events
+WHERE hash(event_id) IN (SELECT hash(event_id) FROM events GROUP BY ALL HAVING count(*) > 1)
+GROUP BY ALL HAVING count(*) > 1;
+
 CREATE VIEW living AS
 SELECT e.* FROM events e
+LEFT JOIN repeated r ON e.partition = r.partition AND e.task_id = r.task_id AND e.event_id = r.event_id
 LEFT JOIN (SELECT partition, task_id, max("offset") AS forgotten FROM events WHERE kind = 'task-forgotten' GROUP BY ALL) f
     ON e.partition = f.partition AND e.task_id = f.task_id
-WHERE e.kind LIKE 'task-%' AND (f.forgotten IS NULL OR e."offset" > f.forgotten);
+WHERE e.kind LIKE 'task-%' AND (r.first IS NULL OR e."offset" = r.first) AND (f.forgotten IS NULL OR e."offset" > f.forgotten);
 
 CREATE VIEW attempts AS
 WITH told AS (
@@ -91,7 +99,7 @@ SELECT
     END AS state,
     arg_max(name, "offset") AS name,
     arg_max(queue, "offset") AS queue,
-    arg_max(worker, "offset") AS worker,
+    coalesce(arg_max(worker, "offset") FILTER (NOT observed), arg_max(worker, "offset")) AS worker,
     min(time) FILTER (kind = 'task-sent') AS sent_at,
     min(time) FILTER (kind = 'task-received') AS received_at,
     min(time) FILTER (kind = 'task-started') AS first_started_at,
