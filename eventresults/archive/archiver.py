@@ -191,6 +191,7 @@ class Archiver:
             self._storage.delete(entry.path)
             return False
         manifest.save(self._storage, entries)
+        logger.info("%s: %s events, before %s:%s", entry.path, f"{entry.rows:,}", partition, entry.end)
         self._written.append(entry)
         self._filed[partition] = entry.end
         return True

@@ -14,6 +14,7 @@ import typer
 from eventresults.bootstrap import log_name, make_log
 from eventresults.cli import archive_asking, archive_tending
 from eventresults.cli.connection import settings_of
+from eventresults.cli.logs import set_log_level
 from eventresults.cli.options import Archive, Output, Url, View
 from eventresults.cli.output import print_one
 from eventresults.cli.progress import Meter
@@ -52,6 +53,8 @@ def run(
     from eventresults.archive.drafts import Limits  # noqa: PLC0415
 
     settings = settings_of(url, view)
+    if not once and settings.sources["log_level"] == "default":
+        set_log_level("INFO")  # a process that goes on for days says what it writes
     limits = Limits(rows=rows, bytes=max_bytes, seconds=every)
     begun = monotonic()
     log = make_log(settings)

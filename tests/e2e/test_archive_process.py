@@ -75,6 +75,7 @@ def test_it_follows_the_log_and_archives_what_it_read_when_it_is_told_to_end(log
     # then
     assert process.returncode == 0, err
     assert json.loads(out)["events"] == 30
+    assert "events, before 0:30" in err
     assert archive_records(Archive(tmp_path / "archive")) == log_records(log)
     assert [path.name for path in (tmp_path / "archive").iterdir() if path.name.startswith(".")] == []
 
