@@ -7,7 +7,8 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,17 +48,27 @@ def give(answer: Answer, *, output: AnswerFormat | None, to: Path | None) -> Non
         draft.unlink(missing_ok=True)
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any) -> Any:  # noqa: PLR0911 - one branch per type
     """A value of an answer as JSON can hold it."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, dict):
-        return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [plain(one) for one in value]
-    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
+    match value:
+        case None | str() | bool() | int() | float():
+            return value
+        case datetime():
+            return (value if value.tzinfo is None else value.astimezone(UTC)).isoformat().replace("+00:00", "Z")
+        case bytes():
+            return value.hex()
+        case Decimal():  # as sums of integers are
+            return int(value) if value == value.to_integral_value() else float(value)
+        case dict():
+            return {str(key): plain(one) for key, one in value.items()}
+        case list():
+            return [plain(one) for one in value]
+    return _interval(value) if type(value).__name__ == "MonthDayNano" else str(value)
+
+
+def _interval(value: Any) -> str:
+    spell = str(timedelta(days=value.days, microseconds=value.nanoseconds // 1000))
+    return f"{value.months} months, {spell}" if value.months else spell
 
 
 def plain_rows(answer: Answer) -> Iterator[dict[str, Any]]:

@@ -106,6 +106,15 @@ def test_an_answer_is_printed_in_each_form(archived, output):
     assert "x" in done.out
 
 
+def test_values_of_every_type_are_given_as_json_can_hold_them(archived):
+    sql = """SELECT sum(range)::HUGEINT AS n, 1.5::DECIMAL(4, 2) AS d, TIMESTAMPTZ '2026-01-01 12:00:00.5Z' AS t, '\\x01'::BLOB AS b,
+        INTERVAL 90 SECOND AS i, [1, NULL] AS l, {'a': DATE '2026-01-01'} AS s FROM range(4)"""
+    row = archived("archive", "query", sql, "--archive", "kept").row
+    assert row == {
+        "n": 6, "d": 1.5, "t": "2026-01-01T12:00:00.500000Z", "b": "01", "i": "0:01:30", "l": [1, None], "s": {"a": "2026-01-01"}
+    }  # fmt: skip
+
+
 def test_an_answer_that_was_cut_says_so(archived):
     done = archived("archive", "query", "FROM events", "--archive", "kept", "--rows", "2")
     assert len(done.rows) == 2
