@@ -18,12 +18,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eventresults.log.base import Record
+from eventresults.log.base import Log, Record
 
 if TYPE_CHECKING:
     from eventresults.archive.archive import Archive
 
-__all__ = ["open_archive", "records", "scan", "starts_ends"]
+__all__ = ["as_log", "open_archive", "records", "scan", "starts_ends"]
 
 
 def open_archive(archive: str | Path) -> Archive:
@@ -31,6 +31,17 @@ def open_archive(archive: str | Path) -> Archive:
     from eventresults.archive.archive import Archive  # noqa: PLC0415 - brings pyarrow
 
     return Archive(archive)
+
+
+def as_log(archive: str | Path) -> Log:
+    """The archive as a log to be read, under the identity of the log that it is of; it ends where the archive ends now.
+
+    Where retention took a log's beginning, `eventresults.log.joined.JoinedLog(log, as_log(archive))` still has it. Raises `ArchiveCorrupt`
+    when a file is missing.
+    """
+    from eventresults.archive.log import ArchivedLog  # noqa: PLC0415 - brings pyarrow
+
+    return ArchivedLog(open_archive(archive))
 
 
 def starts_ends(archive: str | Path) -> Mapping[int, tuple[int, int]]:

@@ -7,6 +7,7 @@ from contextlib import closing
 
 import pytest
 
+from eventresults import archive as archives
 from eventresults.archive.archive import Archive
 from eventresults.archive.arrow import pa, pq
 from eventresults.archive.compact import compact, repair
@@ -15,6 +16,7 @@ from eventresults.archive.log import ArchivedLog
 from eventresults.archive.verify import Comparison, check_files
 from eventresults.domain.position import Position
 from eventresults.errors import ArchiveCorrupt, ArchiveError, Closed, TopicMisconfigured, ViewStale
+from eventresults.log.joined import JoinedLog
 from tests.support.archives import append, append_raw, archive_records, archived, log_records, memory_log
 from tests.support.events import failed, sent, started, succeeded
 
@@ -153,6 +155,21 @@ def test_an_archive_reads_as_the_log_that_it_is_of(archive, log):
         reading.reader({7: 0})
     with pytest.raises(Closed):
         reader.poll(0)
+
+
+def test_a_log_reaches_back_as_far_as_its_archive(archive, log, tmp_path):
+    # given
+    before = log_records(log)
+    log.delete_before(Position(0, 30))
+    log.delete_before(Position(1, 2))
+    append(log, [sent(task_id="new")])
+
+    # when
+    records = log_records(JoinedLog(log, archives.as_log(tmp_path)))
+
+    # then
+    assert {p: records[p][: len(before[p])] for p in before} == before
+    assert sum(map(len, records.values())) == sum(map(len, before.values())) + 1
 
 
 def test_an_archive_can_be_read_from_where_its_log_begins_now(archive, log):
