@@ -35,7 +35,9 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 class Transition(NamedTuple):
     """One fact that counted, and what was known of its task (or group) before and after it: None where it did not exist.
 
-    `log_time` is in milliseconds since the epoch. Facts that change nothing (repeated, or of an id that was forgotten) are not told.
+    `log_time` is in milliseconds since the epoch. Payloads are wire values, as the log has them: what JSON lacks is tagged (see
+    `eventresults.codec.values.decode_value`), and what is encrypted stays so. Facts that change nothing (repeated, or of an id that was
+    forgotten) are not told.
     """
 
     event: TaskEvent | UnknownEvent
