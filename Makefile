@@ -11,7 +11,7 @@ help: ## Show what can be made
 demo: $(VENV)/.installed ## Run about 1,800 real tasks on the embedded log, and show what can be asked of it
 	$(BIN)/eventresults demo
 
-demo-audit: $(VENV)/.archiving ## Archive, query, report and verify the demo's tasks and a made-up day (EVENTS=1000000)
+demo-audit: $(VENV)/.archiving ## Archive, query, report, verify, sign and tamper with the demo's tasks and a made-up day (EVENTS=1000000)
 	PYTHON=$(BIN)/python EVENTS=$(EVENTS) TASKS=$(TASKS) examples/demo-audit.sh
 
 test: $(VENV)/.developing ## Run every test, on a real Apache Kafka (needs Java 17+ and Maven)
@@ -64,7 +64,7 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.archiving: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[archive]'
+	$(BIN)/python -m pip install --quiet --editable '.[archive,audit]'
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.developing: pyproject.toml | $(VENV)/bin/python

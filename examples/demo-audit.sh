@@ -1,6 +1,6 @@
 #!/bin/sh
-# The demo's tasks and a made-up day, archived, queried, reported and verified: `make demo-audit`.
-# From a checkout, in an environment with eventresults[archive]. EVENTS: of the day (1,000,000). TASKS: of the demo (all). FOLDER: where.
+# The demo's tasks and a made-up day, archived, queried, reported, verified, signed, tampered with and found out: `make demo-audit`.
+# From a checkout, in an environment with eventresults[archive,audit]. EVENTS: of the day (1,000,000). TASKS: of the demo (all). FOLDER: where.
 set -eu
 FOLDER=${FOLDER:-eventresults-demo/audit}
 PYTHON=${PYTHON:-python}
@@ -40,5 +40,28 @@ say "demo: archive = log = view"
 eventresults archive verify --archive "$FOLDER/demo.archive" --url "sqlite:///$FOLDER/demo/events.db"
 say "day: archive = log (a stretch leaves the view out)"
 eventresults archive verify --archive "$FOLDER/day.archive" --url "sqlite:///$FOLDER/day.db" --from 0:0
+
+say "day: signed by a notary, verified by whoever has its public key, by the log and by the archive"
+day="sqlite:///$FOLDER/day.db"
+eventresults audit keygen "$FOLDER/notary.key" -o table
+eventresults audit notary --once --key "$FOLDER/notary.key" --ledger "$FOLDER/ledger" --url "$day"
+eventresults audit verify --public "$FOLDER/notary.key.pub" --ledger "$FOLDER/ledger" --url "$day" -o table
+eventresults audit verify --public "$FOLDER/notary.key.pub" --ledger "$FOLDER/ledger" --url "$day" --archive "$FOLDER/day.archive" -o table
+
+say "day: one event proven, and the proof checked without the log"
+eventresults audit prove 0:1000 --public "$FOLDER/notary.key.pub" --ledger "$FOLDER/ledger" --url "$day" --out "$FOLDER/proof.json"
+eventresults audit check "$FOLDER/proof.json" --public "$FOLDER/notary.key.pub" --url memory:// -o table
+
+say "day: somebody who can write to the disk alters one record, and is found out"
+"$PYTHON" - "$FOLDER/day.db" << 'END'
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1])
+database.execute("UPDATE records SET value = CAST(replace(CAST(value AS TEXT), '2', '3') AS BLOB) WHERE offset = 1234")
+database.commit()
+END
+if eventresults audit verify --public "$FOLDER/notary.key.pub" --ledger "$FOLDER/ledger" --url "$day" -o table; then
+    say "It was not found out: that is a defect"
+    exit 1
+fi
 
 say "Open $FOLDER/day.html in a browser"

@@ -21,8 +21,8 @@ class PartitionReport:
     """What was found of one partition.
 
     `signed` records are vouched for by `checkpoints`; of them `verified` were read, from offset `start` to before `end`, and `gone` were
-    not, for the log no longer holds them (or not enough of their stretch). `unsigned` records came after the last checkpoint.
-    `difference` is the first that differs.
+    not: the log holds them no longer, an archive not yet, or there is not enough of their stretch. `unsigned` records came after the
+    last checkpoint. `difference` is the first that differs.
     """
 
     partition: int

@@ -23,6 +23,8 @@ class Source(Protocol):
     log_id: str | None
     starts: Mapping[int, int]
     ends: Mapping[int, int]
+    #: Whether what was signed must lie before `ends`. A log's end is its end; an archive's is as far as it was filled.
+    final: bool
 
     def batches(self, partition: int, start: int, end: int) -> Iterator[Sequence[Record]]:
         """The records with start <= offset < end, in order, many at a time."""
@@ -31,12 +33,15 @@ class Source(Protocol):
 class LogSource:
     """The records of a log as it was when this was made. Raises what `Log.info` does."""
 
+    final: bool = True
+
     def __init__(self, log: Log, *, timeout: float) -> None:
         self._log = log
         info: LogInfo = log.info(timeout)
         self.url = log.url
         self.log_id: str | None = info.log_id
-        self.starts, self.ends = info.starts, info.ends
+        self.starts: Mapping[int, int] = info.starts
+        self.ends: Mapping[int, int] = info.ends
 
     def batches(self, partition: int, start: int, end: int) -> Iterator[Sequence[Record]]:
         """See `Source.batches`. Raises `LogUnavailable` when the log stops answering, and what `EventReader.poll` does."""

@@ -97,17 +97,17 @@ class _Pass:
                 break
         if difference is None:
             difference = self._finish()
-        signed = self._chain[-1].size if self._chain else 0
+        last = self._whole.signed[-1].checkpoint if self._whole.signed else None
         return PartitionReport(
             partition=self._partition,
-            checkpoints=len(self._chain),
-            signed=signed,
+            checkpoints=len(self._whole.signed),
+            signed=last.size if last else 0,
             verified=self._verified,
             gone=self._gone,
             unsigned=self._unsigned,
             start=self._start,
             end=self._end,
-            head=self._chain[-1].head if self._chain else "",
+            head=last.head if last else "",
             difference=difference,
         )
 
@@ -132,6 +132,9 @@ class _Pass:
         return None
 
     def _finish(self) -> Difference | None:
+        if not self._source.final:
+            self._gone += sum(one.count for one in self._chain if one.next > self._end)
+            self._chain = [one for one in self._chain if one.next <= self._end]
         while self._number < len(self._chain):
             if (difference := self._close()) is not None:
                 return difference

@@ -14,10 +14,9 @@ from eventresults.audit.ledger import Ledger, OpenLedger
 from eventresults.audit.notary import EVERY, INTERVAL, Notary
 from eventresults.audit.report import Report, check_extends, earlier, signed_report
 from eventresults.audit.signing import Signer, load_public, make_key
-from eventresults.audit.source import LogSource
 from eventresults.audit.verify import verify as verify_source
 from eventresults.cli.connection import opened
-from eventresults.cli.evidence import ledger_folder, position_of, published_in, read_file, signed_chains, write_json
+from eventresults.cli.evidence import ledger_folder, position_of, published_in, read_file, signed_chains, source_of, write_json
 from eventresults.cli.exits import ExitCode
 from eventresults.cli.options import Output, Url, View
 from eventresults.cli.output import Format, chosen, print_one, print_rows
@@ -27,6 +26,11 @@ from eventresults.cli.stopping import stopped_by_signals
 from eventresults.cli.terminal import complain, say, to_json, write
 from eventresults.cli.times import duration
 from eventresults.errors import AppendTimeout, LogUnavailable
+
+ArchiveOf = Annotated[
+    str | None,
+    typer.Option("--archive", metavar="DIR", help="Go by the records of this archive instead of the log's.", show_default=False),
+]
 
 #: Seconds that a notary waits for records before it looks around.
 POLL = 0.5
@@ -107,9 +111,8 @@ def notary(
 @app.command()
 def status(*, ledger: LedgerFolder = None, url: Url = None, view: View = None, output: Output = None) -> None:
     """Show how far the log is signed: each partition's last checkpoint, and what came after it. Believes what the ledger says."""
-    with opened(url, view) as tracker:
-        source = LogSource(tracker.log, timeout=tracker.settings.connect_timeout)
-        signeds = Ledger(ledger_folder(ledger, tracker.settings.log)).checkpoints()
+    with source_of(url, view, None) as (source, log):
+        signeds = Ledger(ledger_folder(ledger, log)).checkpoints()
     last = {signed.checkpoint.partition: signed for signed in signeds}
     rows = []
     for partition, end in sorted(source.ends.items()):
@@ -127,6 +130,7 @@ def verify(
     public: PublicKeys,
     ledger: LedgerFolder = None,
     published: PublishedAt = None,
+    archive: ArchiveOf = None,
     since: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="An earlier signed report: what was signed then must be there still.", show_default=False),
@@ -142,8 +146,8 @@ def verify(
     """Compare the log with the signed checkpoints of it. Exit 1 if it differs, with the first position that does."""
     keys = load_public(public)
     signer = None if key is None else Signer.load(key)
-    with opened(url, view) as tracker:
-        source, kept = LogSource(tracker.log, timeout=tracker.settings.connect_timeout), Ledger(ledger_folder(ledger, tracker.settings.log))
+    with source_of(url, view, archive) as (source, log):
+        kept = Ledger(ledger_folder(ledger, log))
         chains = signed_chains(source, kept, keys, published)
         if since is not None:
             check_extends(earlier(read_file(since), since, keys), chains, since)
@@ -169,6 +173,7 @@ def prove(
     public: PublicKeys,
     ledger: LedgerFolder = None,
     published: PublishedAt = None,
+    archive: ArchiveOf = None,
     out: Annotated[
         str | None, typer.Option("--out", metavar="FILE", help="Write the proof to this file instead of printing it.", show_default=False)
     ] = None,
@@ -178,12 +183,12 @@ def prove(
 ) -> None:
     """Make a proof that an event stood in the log, for `audit check`. Exit 3 if there is no such event, 1 if it cannot be proven."""
     keys = load_public(public)
-    with opened(url, view) as tracker:
-        source, kept = LogSource(tracker.log, timeout=tracker.settings.connect_timeout), Ledger(ledger_folder(ledger, tracker.settings.log))
+    with source_of(url, view, archive) as (source, log):
+        kept = Ledger(ledger_folder(ledger, log))
         chains = signed_chains(source, kept, keys, published)
         position = position_of(event_id) or proofs.find(source, event_id)
         if position is None or not source.starts.get(position.partition, 0) <= position.offset < source.ends.get(position.partition, 0):
-            complain(f"{tracker.url} holds no event {event_id}: `eventresults events cat` shows what it holds.")
+            complain(f"{source.url} holds no event {event_id}: `eventresults events cat` shows what it holds.")
             raise typer.Exit(ExitCode.NOT_FOUND)
         proof = proofs.prove(source, chains, position, ledger=kept)
     proof.check(keys)
@@ -250,7 +255,7 @@ def _tell(report: Report) -> None:
         if one.difference is not None:
             say(f"Partition {one.partition}: {one.difference} (checkpoint {one.difference.checkpoint}).")
         if one.gone:
-            say(f"Partition {one.partition}: {one.gone:,} signed records are no longer in the log; an archive may have them.")
+            say(f"Partition {one.partition}: {one.gone:,} signed records are not there: removed by retention, or not archived yet.")
     if report.ok:
         verified, unsigned = (sum(getattr(one, name) for one in report.partitions) for name in ("verified", "unsigned"))
         say(f"Nothing differs in {verified:,} signed records" + (f"; {unsigned:,} not signed yet." if unsigned else "."))

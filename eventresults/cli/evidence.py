@@ -10,19 +10,37 @@ from typing import Any
 
 import typer
 
+from eventresults.archive import as_log
 from eventresults.audit.ledger import Ledger
 from eventresults.audit.published import PublishedCheckpoints
 from eventresults.audit.signing import PublicKey
-from eventresults.audit.source import LogSource
+from eventresults.audit.source import LogSource, Source
 from eventresults.audit.succession import Chain, trusted
 from eventresults.bootstrap import make_log
-from eventresults.cli.connection import settings_of
+from eventresults.cli.connection import opened, settings_of
 from eventresults.cli.terminal import say, to_json
 from eventresults.config.url import LogUrl
 from eventresults.domain.position import Position
 
 
-def signed_chains(source: LogSource, ledger: Ledger, keys: Mapping[str, PublicKey], published: str | None) -> Mapping[int, Chain]:
+@contextmanager
+def source_of(url: str | None, view: str | None, archive: str | None) -> Iterator[tuple[Source, LogUrl]]:
+    """The records to look at, those of the archive where one is named, else of the log; and the log's URL."""
+    if archive is not None:
+        settings = settings_of(url, view)
+        yield ArchiveSource(as_log(archive), timeout=settings.connect_timeout), settings.log
+        return
+    with opened(url, view) as tracker:
+        yield LogSource(tracker.log, timeout=tracker.settings.connect_timeout), tracker.settings.log
+
+
+class ArchiveSource(LogSource):
+    """The records of an archive, as it is when this is made. Raises as `eventresults.archive.as_log` does."""
+
+    final = False
+
+
+def signed_chains(source: Source, ledger: Ledger, keys: Mapping[str, PublicKey], published: str | None) -> Mapping[int, Chain]:
     """What is signed: by what was published, where that is named, and by the ledger."""
     with published_in(published, keys) as elsewhere:
         first = [] if elsewhere is None else elsewhere.checkpoints(source.log_id or "")

@@ -16,7 +16,7 @@ SCRIPT = ROOT / "examples" / "demo-audit.sh"
 
 @pytest.mark.slow
 @pytest.mark.skipif(not SCRIPT.exists(), reason="there are no examples here")
-def test_the_audit_demo_archives_asks_reports_and_verifies(tmp_path):
+def test_the_audit_demo_archives_asks_reports_verifies_signs_and_finds_out(tmp_path):
     # given
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("EVENTRESULTS_")}
     environ = {**inherited, "PYTHON": sys.executable, "EVENTS": "3000", "TASKS": "20", "FOLDER": str(tmp_path / "audit")}
@@ -32,4 +32,7 @@ def test_the_audit_demo_archives_asks_reports_and_verifies(tmp_path):
     assert written[2] > 2_500
     assert "events equal the log's" in done.stderr
     assert "The view is what the archive adds up to" in done.stderr
+    assert "Nothing differs" in done.stderr
+    assert "It holds" in done.stderr
+    assert "the record at 0:1234 was altered" in done.stderr
     assert (tmp_path / "audit" / "day.html").stat().st_size > 10_000

@@ -134,6 +134,39 @@ def test_checkpoints_are_published_in_another_log_and_do_for_verifying(signed):
     assert "published alone" in done.err
 
 
+def test_what_retention_took_from_the_log_is_verified_and_proven_by_the_archive(signed):
+    # given an archive of it all, and a log that keeps less
+    assert signed("archive", "run", "--once", "--archive", "archive").code == 0
+    alter("DELETE FROM records WHERE offset < 6")
+    alter("UPDATE about SET start = 6")
+    [by_log] = signed("audit", "verify", "--public", "key.pub").row["report"]["partitions"]
+    assert (by_log["ok"], by_log["gone"], by_log["verified"]) == (True, 6, 4)
+    # then
+    done = signed("audit", "verify", "--public", "key.pub", "--archive", "archive")
+    [by_archive] = done.row["report"]["partitions"]
+    assert (by_archive["ok"], by_archive["gone"], by_archive["verified"]) == (True, 0, 10)
+    proof = signed("audit", "prove", "0:2", "--public", "key.pub", "--archive", "archive", "--out", "proof.json")
+    assert proof.code == 0, proof.err
+    assert signed("audit", "check", "proof.json", "--public", "key.pub").code == 0
+    # and what was signed since, and not archived yet, is no cut
+    signed("events", "append", stdin='{"kind": "task-sent", "task_id": "later"}')
+    assert signed("audit", "notary", "--key", "key", "--once").code == 0
+    [by_archive] = signed("audit", "verify", "--public", "key.pub", "--archive", "archive").row["report"]["partitions"]
+    assert (by_archive["ok"], by_archive["gone"], by_archive["verified"], by_archive["unsigned"]) == (True, 1, 10, 0)
+
+
+def test_an_archive_of_an_altered_log_is_found_out(signed):
+    alter("UPDATE records SET value = x'7b7d' WHERE offset = 5")
+    assert signed("archive", "run", "--once", "--archive", "archive").code == 0
+    done = signed("audit", "verify", "--public", "key.pub", "--archive", "archive")
+    assert (done.code, done.row["report"]["partitions"][0]["difference"]["offset"]) == (1, 5)
+
+
+def test_an_archive_that_is_not_there_is_78(signed):
+    done = signed("audit", "verify", "--public", "key.pub", "--archive", "nowhere")
+    assert (done.code, done.out) == (78, "")
+
+
 def test_a_missing_extra_is_told_with_its_cure(signed, monkeypatch):
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives", None)
     done = signed("audit", "verify", "--public", "key.pub")
