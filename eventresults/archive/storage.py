@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import unquote, urlsplit
 
 from eventresults.archive.arrow import fs
 from eventresults.errors import ArchiveUnavailable
@@ -159,10 +160,13 @@ class LocalFolder:
 
 def storage_of(place: str | Path) -> Storage:
     """The storage that this path or URL names."""
-    if "://" in str(place):
+    text = str(place)
+    if text.startswith("file://"):
+        return LocalFolder(unquote(urlsplit(text).path))
+    if "://" in text:
         from eventresults.archive.objects import ObjectFolder  # noqa: PLC0415 - most archives are folders
 
-        return ObjectFolder(str(place))
+        return ObjectFolder(text)
     return LocalFolder(place)
 
 

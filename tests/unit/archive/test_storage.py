@@ -81,7 +81,8 @@ def test_an_archive_lies_there(storage):
 
 def test_a_url_names_an_object_store_and_a_path_a_folder(tmp_path):
     assert isinstance(storage_of(tmp_path), LocalFolder)
-    assert isinstance(storage_of(tmp_path.as_uri()), ObjectFolder)
+    assert storage_of((tmp_path / "ü x").as_uri()).local == tmp_path / "ü x"
+    assert isinstance(storage_of("s3://bucket/prefix"), ObjectFolder)
 
 
 def test_a_folder_that_cannot_be_one_is_said_so(tmp_path):
