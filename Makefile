@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo demo-audit test check format kafka bench soak spark clean
+.PHONY: help demo demo-audit test check format kafka bench bench-quick soak spark clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -40,9 +40,12 @@ soak: $(VENV)/.developing ## Do harm for an hour and prove that nothing is lost 
 	$(BIN)/python -m tests.simulation --seconds $(or $(SIMULATE),600) --first $(or $(SEED),0)
 	$(BIN)/python -m tests.e2e.faults --seconds $(or $(SECONDS),3600) --kills 200 $(if $(SEED),--seed $(SEED)) $(if $(KEEP),--keep $(KEEP))
 
-bench: $(VENV)/.developing ## Measure; prints the machine's facts and the figures
+bench: $(VENV)/.developing ## Measure beside our peers, which are installed under .cache/peers; writes benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.archive
+
+bench-quick: $(VENV)/.developing ## Measure ours alone, in less than three minutes
+	$(BIN)/python -m benchmarks --quick
 
 spark: $(VENV)/.developing ## Have a real Apache Spark (some 500 MB) read an archive and a topic
 	$(BIN)/python -m pip install --quiet --group spark

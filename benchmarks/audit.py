@@ -7,8 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.measures import fill
-from benchmarks.work import facts
+from benchmarks.work import facts, fill
 from eventresults.audit.ledger import Ledger, OpenLedger
 from eventresults.audit.notary import Notary
 from eventresults.audit.signing import Signer, load_public, make_key

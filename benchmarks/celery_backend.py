@@ -23,8 +23,9 @@ from celery.worker import control as commands
 
 from benchmarks.celery_redis import redis_server
 from benchmarks.machine import facts as machine_facts
+from benchmarks.pace import rate, rate_of_threads
 from benchmarks.raw import asked_for_the_end, asked_for_the_end_kafka_python, waited_for_confluent, waited_for_kafka_python
-from benchmarks.sharing import rate, rate_of_threads, row
+from benchmarks.sharing import row
 from eventresults import AsyncResult
 from tests.support.kafka import KafkaCluster
 

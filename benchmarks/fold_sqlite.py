@@ -12,8 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.measures import fill
-from benchmarks.work import facts
+from benchmarks.work import facts, fill
 from eventresults.log.base import Poll
 from eventresults.log.sqlite import SqliteLog
 from eventresults.projector import Projector

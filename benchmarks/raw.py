@@ -3,8 +3,62 @@
 from __future__ import annotations
 
 import statistics
+import threading
 import time
 from collections.abc import Sequence
+
+from benchmarks.pace import paced
+
+
+def produce(bootstrap: str, topic: str, records: Sequence[tuple[bytes, bytes]]) -> None:
+    """As fast as can be, placed as Java's clients place them; returns when the topic has all."""
+    from confluent_kafka import Producer
+
+    settings = {"bootstrap.servers": bootstrap, "partitioner": "murmur2", "linger.ms": 20, "enable.idempotence": True}
+    producer = Producer({**settings, "queue.buffering.max.messages": 10_000_000})
+    for key, value in records:
+        producer.produce(topic, value, key)
+    assert not producer.flush(120)
+
+
+def read_kafka_python(bootstrap: str, topic: str, count: int) -> float:
+    """Records per second read by kafka-python from the topic's one partition, and thrown away."""
+    from kafka import KafkaConsumer, TopicPartition
+
+    consumer = KafkaConsumer(
+        bootstrap_servers=bootstrap,
+        enable_auto_commit=False,
+        max_poll_records=5_000,
+        fetch_max_bytes=52_428_800,
+        max_partition_fetch_bytes=8 * 2**20,
+    )
+    partition = TopicPartition(topic, 0)
+    consumer.assign([partition])
+    consumer.seek_to_beginning(partition)
+    begun, left = 0.0, count
+    while left > 0:
+        polled = consumer.poll(timeout_ms=5_000)
+        begun = begun or time.perf_counter()
+        left -= sum(map(len, polled.values()))
+    seconds = time.perf_counter() - begun
+    consumer.close()
+    return count / seconds
+
+
+def read_confluent(bootstrap: str, topic: str, partitions: int, count: int) -> float:
+    """Records per second read by confluent-kafka from all of the topic, and thrown away."""
+    from confluent_kafka import Consumer, TopicPartition
+
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "bench", "enable.auto.commit": False})
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])
+    begun, left = 0.0, count
+    while left > 0:
+        polled = consumer.consume(5_000, 1)
+        begun = begun or time.perf_counter()
+        left -= len(polled)
+    seconds = time.perf_counter() - begun
+    consumer.close()
+    return count / seconds
 
 
 def append_kafka_python(bootstrap: str, topic: str, records: Sequence[tuple[bytes, bytes]]) -> float:
@@ -102,3 +156,35 @@ def asked_for_the_end_kafka_python(bootstrap: str, topic: str, count: int) -> fl
         took.append(time.perf_counter() - begun)
     consumer.close()
     return statistics.median(took) * 1e6
+
+
+def latency_confluent(bootstrap: str, topic: str, per_second: int, lasts: float) -> list[float]:
+    """Seconds from each append, at this pace for so many seconds, to its being read by a consumer in another thread."""
+    from confluent_kafka import Consumer, Producer, TopicPartition
+
+    count = int(per_second * lasts)
+    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "acks": "all", "linger.ms": 0})
+    producer.produce(topic, key=b"warm-up", value=b"{}")
+    producer.flush(30)
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "bench", "enable.auto.commit": False, "fetch.wait.max.ms": 100})
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    while (warm_up := consumer.poll(5)) is None or warm_up.error():
+        pass
+    appended, seen = [0.0] * count, [0.0] * count
+
+    def read() -> None:
+        for number in range(count):
+            while consumer.poll(1) is None:
+                pass
+            seen[number] = time.perf_counter()
+
+    reading = threading.Thread(target=read, name="bench-reader")
+    reading.start()
+    for number in paced(per_second, count):
+        appended[number] = time.perf_counter()
+        producer.produce(topic, key=b"key", value=b"x" * 300)
+        producer.poll(0)
+    producer.flush(30)
+    reading.join(60)
+    consumer.close()
+    return [after - before for before, after in zip(appended, seen, strict=True)]

@@ -23,9 +23,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from confluent_kafka import Producer
-
 from benchmarks.machine import facts as machine_facts
+from benchmarks.raw import produce
 from benchmarks.work import facts
 from tests.support.kafka import KafkaCluster
 
@@ -112,10 +111,10 @@ def spent(pid: int) -> float:
     return (int(after_name[11]) + int(after_name[12])) / TICKS
 
 
-def fold(kafka: KafkaCluster, case: Case, records: Sequence[tuple[bytes, bytes]], broker: int) -> Seen:
+def fold(kafka: KafkaCluster, case: Case, records: Sequence[tuple[bytes, bytes]], broker: int, *, partitions: int = PARTITIONS) -> Seen:
     """From the moment that the members go on until nine tenths are folded."""
     name = f"bench-{uuid.uuid4().hex[:8]}"
-    kafka.create_topic(name, PARTITIONS, {"message.timestamp.type": "LogAppendTime", "max.message.bytes": "16777216"})
+    kafka.create_topic(name, partitions, {"message.timestamp.type": "LogAppendTime", "max.message.bytes": "16777216"})
     hold(broker, case.broker)
     with ExitStack() as stack:
         home = stack.enter_context(tempfile.TemporaryDirectory(prefix="eventresults-bench-"))
@@ -126,11 +125,11 @@ def fold(kafka: KafkaCluster, case: Case, records: Sequence[tuple[bytes, bytes]]
             stack.callback(member.kill)
             members.append(member.pid)
             said.append(Path(home) / f"{number}.said")
-        share = PARTITIONS // len(members)
+        share = partitions // len(members)
         wait(lambda: all(one.exists() and (now := last(one)) is not None and now.partitions == share for one in said))
         for member in members:
             os.kill(member, signal.SIGSTOP)
-        append(kafka, name, records)
+        produce(kafka.bootstrap, name, records)
         pids = [*members, broker]
         before = [spent(pid) for pid in pids]
         begun = time.monotonic()
@@ -174,16 +173,6 @@ def wait(for_what: Callable[[], bool]) -> None:
         if time.monotonic() > deadline:
             raise SystemExit(f"The members were not as far in {READY_SECONDS:g} s: is the machine busy?")
         time.sleep(0.2)
-
-
-def append(kafka: KafkaCluster, topic: str, records: Sequence[tuple[bytes, bytes]]) -> None:
-    """As fast as can be, and wait until the topic has all."""
-    producer = Producer(
-        {"bootstrap.servers": kafka.bootstrap, "partitioner": "murmur2", "linger.ms": 20, "queue.buffering.max.messages": 10_000_000}
-    )
-    for key, value in records:
-        producer.produce(topic, value, key)
-    assert producer.flush(60) == 0
 
 
 def shown(cores: Sequence[int]) -> str:

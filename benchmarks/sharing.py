@@ -15,8 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from celery import Celery
@@ -24,19 +23,13 @@ from celery import Celery
 import eventresults
 from benchmarks.celery_redis import celery_on_redis
 from benchmarks.machine import facts as machine_facts
-from benchmarks.measures import fill
-from benchmarks.work import facts
+from benchmarks.owner import owner
+from benchmarks.pace import rate, rate_of_threads
+from benchmarks.work import facts, fill
 from eventresults import bootstrap
 from eventresults.config import load_settings
 from eventresults.view.base import Change
 
-OWNER = """
-import sys, time, eventresults
-tracker = eventresults.connect(sys.argv[1], read_timeout=600)
-tracker.read("-")
-print("owns", flush=True)
-time.sleep(3600)
-"""
 WRITER = """
 import sys, time, eventresults
 url, count, rate = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
@@ -54,37 +47,6 @@ with eventresults.connect(url) as tracker:
 def row(what: str, figure: str, goal: str = "") -> None:
     """Print one figure."""
     print(f"{what:<66} {figure:>18}  {goal}", flush=True)
-
-
-@contextmanager
-def owner(url: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process that owns the view."""
-    with subprocess.Popen([sys.executable, "-c", OWNER, url], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "owns\n"
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def rate(act: Callable[[int], object], count: int) -> float:
-    """How often a second."""
-    begun = time.perf_counter()
-    for number in range(count):
-        act(number)
-    return count / (time.perf_counter() - begun)
-
-
-def rate_of_threads(act: Callable[[int], object], count: int, threads: int) -> float:
-    """How often a second, by so many threads at once."""
-    crew = [threading.Thread(target=rate, args=(act, count)) for _ in range(threads)]
-    begun = time.perf_counter()
-    for thread in crew:
-        thread.start()
-    for thread in crew:
-        thread.join()
-    return threads * count / (time.perf_counter() - begun)
 
 
 def reads(tracker: eventresults.Tracker, ids: list[str], peer: Celery | None, rounds: int) -> None:

@@ -14,8 +14,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,17 +21,11 @@ import uuid_utils
 
 import eventresults
 from benchmarks.machine import facts as machine_facts
+from benchmarks.owner import owner
 from eventresults import bootstrap
 from eventresults.codec.events import encode_fields
 from eventresults.config import load_settings
 
-OWNER = """
-import sys, time, eventresults
-tracker = eventresults.connect(sys.argv[1], read_timeout=7200, connect_timeout=60)
-tracker.read("-")
-print("owns", flush=True)
-time.sleep(7200)
-"""
 RESTART = """
 import sys, time, eventresults
 begun = time.perf_counter()
@@ -57,18 +49,6 @@ def fill(url: str, rows: int) -> None:
         last.result(timeout=120)
     writer.close()
     log.close()
-
-
-@contextmanager
-def owner(url: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process that owns the view."""
-    with subprocess.Popen([sys.executable, "-c", OWNER, url], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "owns\n"
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def takeover(url: str, harm: signal.Signals) -> float:

@@ -14,8 +14,7 @@ from pathlib import Path
 import eventresults
 from benchmarks.fold_sqlite import Cut
 from benchmarks.machine import facts as machine_facts
-from benchmarks.measures import fill
-from benchmarks.work import facts
+from benchmarks.work import facts, fill
 from eventresults import Position, TaskSucceeded
 from eventresults.log.sqlite import SqliteLog
 from eventresults.log.stretch import Stretch

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import uuid_utils
 
 from eventresults.codec.events import encode_fields
+from eventresults.log.base import Log
 
 IN_FLIGHT = 1_000
 SOURCE = "bench@host-17.example/4242"
@@ -38,6 +39,18 @@ def facts(tasks: int) -> Iterator[Fact]:
             yield step(task_id)
 
 
+def fill(log: Log, work: Iterable[Fact]) -> None:
+    """Append this work, and wait until the log has all of it."""
+    writer = log.writer()
+    last = None
+    for fact in work:
+        last = writer.append(fact.task_id.encode(), fact.value)
+    assert last is not None
+    last.result(timeout=120)
+    assert writer.flush(120)
+    writer.close()
+
+
 def _fact(task_id: str, kind: str, **fields: Any) -> Fact:
     envelope = {"event_id": uuid_utils.uuid7().hex, "task_id": task_id, "time": datetime.now(UTC), "source": SOURCE}
     return Fact(task_id, kind, envelope | fields)
@@ -48,7 +61,7 @@ def _sent(task_id: str) -> Fact:
         task_id,
         "task-sent",
         name="shop.orders.charge",
-        args=["order-81723", 1999],
+        args=["order-817", 1999],
         kwargs={"currency": "EUR"},
         queue="payments",
         root_id=task_id,

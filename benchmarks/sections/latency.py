@@ -1,0 +1,79 @@
+"""From the append of a finishing fact to the callback of who waits for it, at a steady pace, beside a raw append and its being read."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+import eventresults
+from benchmarks import raw
+from benchmarks.bench import Bench, folder
+from benchmarks.pace import paced
+from eventresults import AsyncResult
+
+PATIENCE_SECONDS = 60.0
+SLOW, FAST = 1_000, 50_000
+#: How many seconds of each pace; the first tenth is not counted.
+LASTS = 2.0
+
+
+def latency(bench: Bench) -> Iterator[tuple[str, float]]:
+    """Through a real Kafka, recorder, projector and callback in this process, over either client."""
+    for client in ("confluent", "kafka-python"):
+        late, _ = callbacks(bench.url(bench.topic(), client), SLOW)
+        alone = raw.latency_confluent(bench.kafka.bootstrap, bench.topic(), SLOW, LASTS) if client == "confluent" else None
+        yield f"append → callback at 1,000/s, {client}, p50 ms", quantile(late, 0.5)
+        yield f"append → callback at 1,000/s, {client}, p99 ms", quantile(late, 0.99)
+        if alone is not None:
+            yield "raw append → read at 1,000/s, confluent, p50 ms", quantile(alone, 0.5)
+            yield "raw append → read at 1,000/s, confluent, p99 ms", quantile(alone, 0.99)
+            yield "append → callback at 1,000/s, confluent, p50 ÷ raw append → read", quantile(late, 0.5) / quantile(alone, 0.5)
+    late, rate = callbacks(bench.url(bench.topic(), "confluent"), FAST)
+    yield "append → callback at 50,000/s, confluent, p50 ms", quantile(late, 0.5)
+    yield "append → callback at 50,000/s, confluent, p99 ms", quantile(late, 0.99)
+    yield "append → callback at 50,000/s, confluent, appends/s that were had", rate
+
+
+def latency_embedded(_: Bench) -> Iterator[tuple[str, float]]:
+    """Through a SQLite file."""
+    with folder() as home:
+        late, _rate = callbacks(f"sqlite:///{home}/events.db", SLOW)
+    yield "append → callback at 1,000/s, SQLite, p50 ms", quantile(late, 0.5)
+    yield "append → callback at 1,000/s, SQLite, p99 ms", quantile(late, 0.99)
+
+
+def callbacks(url: str, per_second: int) -> tuple[list[float], float]:
+    """Seconds from each append to its callback, in the order of the appends, and how many appends a second there were."""
+    count = int(per_second * LASTS)
+    with folder() as home, eventresults.connect(url, view=str(home / "view")) as tracker:
+        recorder = tracker.recorder(worker="bench")
+        recorder.succeeded("warm-up").result(timeout=PATIENCE_SECONDS)
+        assert tracker.read("warm-up") is not None
+        appended, called = [0.0] * count, [0.0] * count
+        left = threading.Semaphore(0)
+
+        def waits(number: int) -> AsyncResult:
+            def note(_: AsyncResult) -> None:
+                called[number] = time.perf_counter()
+                left.release()
+
+            result = AsyncResult(f"paced-{number}", app=tracker)
+            result.then(note)
+            return result
+
+        waiting = [waits(number) for number in range(count)]
+        begun = time.perf_counter()
+        for number in paced(per_second, count):
+            appended[number] = time.perf_counter()
+            recorder.succeeded(f"paced-{number}", result=number)
+        rate = count / (time.perf_counter() - begun)
+        for _ in waiting:
+            assert left.acquire(timeout=PATIENCE_SECONDS)
+        return [after - before for before, after in zip(appended, called, strict=True)], rate
+
+
+def quantile(late: Sequence[float], part: float) -> float:
+    """In milliseconds, the first tenth left out."""
+    counted = sorted(late[len(late) // 10 :])
+    return counted[int(len(counted) * part)] * 1e3
