@@ -20,6 +20,7 @@ from benchmarks.sections.appending import appending, appending_embedded
 from benchmarks.sections.auditing import auditing
 from benchmarks.sections.elsewhere import elsewhere
 from benchmarks.sections.embedded import embedded
+from benchmarks.sections.grown import grown
 from benchmarks.sections.latency import latency, latency_embedded
 from benchmarks.sections.pending import pending
 from benchmarks.sections.scale import scale
@@ -39,6 +40,8 @@ QUICK: dict[str, Section] = {
     "audit": auditing,
 }
 FULL: dict[str, Section] = QUICK | {"pending": pending(1_000_000), "scale": scale}
+#: Too long for every round.
+ONCE: dict[str, Section] = {"grown": grown(1_000_000)}
 
 
 def main() -> None:
@@ -47,7 +50,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="ours alone, a third of the work, one round: no report")
     parser.add_argument("--tasks", type=int, help="tasks of three events each (100,000; quick: 33,000)")
     parser.add_argument("--rounds", type=int, help="how often (3; quick: 1)")
-    parser.add_argument("--only", action="append", choices=["fold", *FULL], help="not the rest; may be repeated; no report")
+    parser.add_argument("--only", action="append", choices=["fold", *FULL, *ONCE], help="not the rest; may be repeated; no report")
     options = parser.parse_args()
     tasks = options.tasks or (33_000 if options.quick else 100_000)
     rounds = options.rounds or (1 if options.quick else 3)
@@ -60,9 +63,12 @@ def main() -> None:
         figures = Figures()
         race = Race(bench, OURS if options.quick else (*OURS, *PEERS), (1,) if options.quick else (1, 4), figures)
         sections = QUICK if options.quick else FULL
-        for number in range(rounds):
-            print(f"round {number + 1} of {rounds}", flush=True)
-            run(bench, figures, race, sections, options.only)
+        try:
+            for number in range(rounds):
+                print(f"round {number + 1} of {rounds}", flush=True)
+                run(bench, figures, race, sections if number or options.quick else sections | ONCE, options.only)
+        except KeyboardInterrupt:
+            figures.miss("the rest", "the run was interrupted")
     print(f"\nafter {time.monotonic() - begun:,.0f} s:")
     print("\n".join(report.lines(figures)))
     if not options.quick and not options.only:

@@ -14,7 +14,7 @@ def produce(bootstrap: str, topic: str, records: Sequence[tuple[bytes, bytes]]) 
     """As fast as can be, placed as Java's clients place them; returns when the topic has all."""
     from confluent_kafka import Producer
 
-    settings = {"bootstrap.servers": bootstrap, "partitioner": "murmur2", "linger.ms": 20, "enable.idempotence": True}
+    settings = {"bootstrap.servers": bootstrap, "partitioner": "murmur2", "linger.ms": 20, "enable.idempotence": True, "log_level": 2}
     producer = Producer({**settings, "queue.buffering.max.messages": 10_000_000})
     for key, value in records:
         producer.produce(topic, value, key)
