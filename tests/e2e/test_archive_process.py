@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -82,13 +80,19 @@ def test_it_follows_the_log_and_archives_what_it_read_when_it_is_told_to_end(log
 
 def test_killed_again_and_again_it_loses_nothing_and_doubles_nothing(log, start, tmp_path):
     # given
-    append(log, lives(0, 4_000))
-    pick = random.Random(7)
+    append(log, lives(0, 8_000))
+    place = tmp_path / "archive"
+    moments = {
+        "a draft is open": lambda: list(place.glob(".draft-*/*.parquet")),
+        "a file is there": lambda: list(place.glob("events/*/*.parquet")),
+        "it is in the manifest": (place / "manifest.json").exists,
+        "another draft is open": lambda: list(place.glob(".draft-*/*.parquet")),
+    }
 
     # when
-    for _ in range(4):
+    for has_come in moments.values():
         process = start("--once", "--rows", "500")
-        time.sleep(0.4 + pick.random())  # anywhere in its work
+        until(lambda process=process, has_come=has_come: has_come() or process.poll() is not None)
         process.kill()
         process.communicate()
     process = start("--once", "--rows", "500")
