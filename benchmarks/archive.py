@@ -64,7 +64,7 @@ def archived(log: Log, home: Path, rounds: int) -> Spent:
 
 
 def multiplied(source: Archive, home: Path, copies: int) -> Archive:
-    """An archive of so many times the events, the tasks of each copy being others."""
+    """An archive of so many times the events, the tasks and event ids of each copy being others."""
     (home / "archive.json").write_bytes(source.identity.dump())
     offset = 0
     (chain,) = source.chains().values()
@@ -73,15 +73,12 @@ def multiplied(source: Archive, home: Path, copies: int) -> Archive:
             name = FileName(source.identity.topic, 0, offset)
             writer = FileWriter(home / "draft", name)
             for table in source.tables(entry):
-                ids = pc.utf8_replace_slice(table.column("task_id"), 0, 2, f"{copy:02x}")
-                offsets = pa.array(range(offset, offset + table.num_rows), pa.int64())
+                changed = {"offset": pa.array(range(offset, offset + table.num_rows), pa.int64())}
+                changed |= {name: pc.utf8_replace_slice(table.column(name), 0, 2, f"{copy:02x}") for name in ("task_id", "event_id")}
                 offset += table.num_rows
-                names, field = table.column_names, table.schema.field
-                writer.write(
-                    table.set_column(names.index("task_id"), field("task_id"), ids).set_column(
-                        names.index("offset"), field("offset"), offsets
-                    )
-                )
+                for name, column in changed.items():
+                    table = table.set_column(table.column_names.index(name), table.schema.field(name), column)  # noqa: PLW2901
+                writer.write(table)
             writer.span(entry.first, entry.last)
             made = writer.finish(offset)
             (home / made.path).parent.mkdir(parents=True, exist_ok=True)

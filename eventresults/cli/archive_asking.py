@@ -24,6 +24,9 @@ from eventresults.cli.times import duration, moment
 if TYPE_CHECKING:
     from eventresults.archive.sql.session import Answer, Session
 
+#: Saved questions are known to end; some put every attempt of every task in order.
+SAVED_SECONDS = 300.0
+
 Since = Annotated[
     datetime | None,
     typer.Option(parser=moment, metavar="TIME", help="Only events from this log time on: ISO 8601 or '2h ago'.", show_default=False),
@@ -88,7 +91,7 @@ def ask(
     until: Until = None,
     rows: Rows = 10_000,
     memory: Memory = "1GB",
-    timeout: Timeout = 60.0,
+    timeout: Timeout = SAVED_SECONDS,
     to: To = None,
     url: Url = None,
     view: View = None,
@@ -125,7 +128,7 @@ def report(
     since: Since = None,
     until: Until = None,
     memory: Memory = "1GB",
-    timeout: Timeout = 60.0,
+    timeout: Timeout = SAVED_SECONDS,
     url: Url = None,
     view: View = None,
     output: Output = None,
