@@ -39,13 +39,17 @@ class AtMost:
         return f"≤ {self.figure:,g}"
 
 
-#: In the order of the report.
+#: In the order of the report. Ratios to peers are of the clock's time; those of the processor's stand beside, for where the machine is
+#: shared they are the ones that do not depend on who else is there.
 GOALS: dict[str, Goal] = {
     "fold from Kafka, confluent, events/s": AtLeast(150_000),
     "fold from Kafka, confluent, events per CPU second": AtLeast(100_000),
     "fold from Kafka, confluent ÷ Bytewax": AtLeast(2),
+    "fold from Kafka, confluent ÷ Bytewax, per CPU second": AtLeast(2),
     "fold from Kafka, confluent ÷ Kafka Streams (changelog on)": AtLeast(3),
+    "fold from Kafka, confluent ÷ Kafka Streams (changelog on), per CPU second": AtLeast(3),
     "fold from Kafka, confluent ÷ Kafka Streams (changelog off)": AtLeast(3),
+    "fold from Kafka, confluent ÷ Kafka Streams (changelog off), per CPU second": AtLeast(3),
     "fold from Kafka, kafka-python ÷ raw kafka-python reading": AtLeast(0.6),
     "fold from SQLite, events/s": AtLeast(150_000),
     "rebuild of a view, events/s": AtLeast(150_000),

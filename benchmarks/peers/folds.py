@@ -93,6 +93,7 @@ def _goals(answers: Mapping[str, Answer]) -> Iterator[tuple[str, float]]:
         for name, short in AGAINST.items():
             if name in answers:
                 yield f"fold from Kafka, confluent ÷ {short}", ours.rate / answers[name].rate
+                yield f"fold from Kafka, confluent ÷ {short}, per CPU second", ours.rate_per_cpu / answers[name].rate_per_cpu
     if KAFKA_PYTHON.name in answers:
         yield "fold from Kafka, kafka-python, events/s", answers[KAFKA_PYTHON.name].rate
 

@@ -66,8 +66,8 @@ def test_a_peer_stands_beside_ours_by_its_ratio(tmp_path):
 
     told = document(tmp_path, Figures(), folds)
 
-    assert f"| {CONFLUENT.name} | 150,000 | 300,000 |  |" in told
-    assert f"| {BYTEWAX_SINK.name} | 75,000 | 150,000 | 2.00 × |" in told
+    assert f"| {CONFLUENT.name} | 150,000 | 300,000 |  |  |" in told
+    assert f"| {BYTEWAX_SINK.name} | 75,000 | 150,000 | 2.00 × | 2.00 × |" in told
     assert "All came to the same final state." in told
 
 
