@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.figures import Figures, shown
+from benchmarks.figures import Figure, Figures, shown
 from benchmarks.goals import GOALS
 from benchmarks.peers.contestants import CONFLUENT, OURS
 from benchmarks.peers.folds import Folds
@@ -43,7 +43,10 @@ def write(run: Run, path: Path = RESULTS) -> None:
 
 def _document(run: Run, when: datetime) -> Iterator[str]:
     yield "# Results\n"
-    yield f"By `make bench` on {when:%Y-%m-%d}: {run.rounds} rounds, everything in turn. Medians; in brackets from the least to the most."
+    rounds = (
+        "one round" if run.rounds == 1 else f"{run.rounds} rounds, everything in turn; medians, and from the least to the most in brackets"
+    )
+    yield f"By `make bench` on {when:%Y-%m-%d}: {rounds}."
     yield "Whatever else ran on the machine meanwhile took from all: compare ratios rather than figures.\n"
     yield "| | |\n|---|---|"
     for name, value in run.facts.items():
@@ -63,7 +66,7 @@ def _goals(figures: Figures) -> Iterator[str]:
     for name, goal in GOALS.items():
         if name in figures:
             figure = figures[name]
-            yield f"| {name} | {figure} ({_spread(figure.rounds)}) | {goal} | {figure.verdict} |"
+            yield f"| {name} | {_told(figure)} | {goal} | {figure.verdict} |"
         else:
             yield f"| {name} | not measured | {goal} | |"
 
@@ -76,8 +79,11 @@ def _folds(run: Run) -> Iterator[str]:
     yield f"{run.tasks:,} tasks × 3 events from a real Apache Kafka into an empty state, from the first event folded to the last one"
     yield "durable; each in a process of its own. Peers keep the latest of each field; ours also validates each event, keeps each task's"
     yield "history and indexes, and judges lives and repetitions."
-    agreed = "All came to the same final state." if folds.agree() else "**They did not come to the same final state.**"
-    yield f"{agreed}\n"
+    dissenters = [f"{name} ({partitions})" for name, partitions in folds.dissenters()]
+    if dissenters:
+        yield f"**Another final state than most came to, so that their figures are worth nothing (partitions): {', '.join(dissenters)}.**\n"
+    else:
+        yield "All came to the same final state.\n"
     if CHART.exists():
         yield f"![Events per second of all contestants]({CHART.name})\n"
     for partitions in sorted({partitions for _, partitions in folds.answers}):
@@ -101,8 +107,10 @@ def _others(figures: Figures) -> Iterator[str]:
         yield "## Other figures\n"
         yield "| what | figure |\n|---|---:|"
         for figure in others:
-            yield f"| {figure.name} | {figure} ({_spread(figure.rounds)}) |"
+            yield f"| {figure.name} | {_told(figure)} |"
 
 
-def _spread(rounds: Sequence[float]) -> str:
-    return f"{shown(min(rounds))} to {shown(max(rounds))}"
+def _told(figure: Figure) -> str:
+    if len(figure.rounds) == 1:
+        return str(figure)
+    return f"{figure} ({shown(min(figure.rounds))} to {shown(max(figure.rounds))})"

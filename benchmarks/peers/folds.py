@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -31,9 +32,11 @@ class Folds:
         """Of all rounds; KeyError for one that never answered."""
         return statistics.median(of(answer) for answer in self.answers[name, partitions])
 
-    def agree(self) -> bool:
-        """Whether all came to the same final state."""
-        return len({answer.checksum for answers in self.answers.values() for answer in answers}) <= 1
+    def dissenters(self) -> list[tuple[str, int]]:
+        """Who did not always come to the final state that most came to, and on how many partitions: their figures are worth nothing."""
+        sums = Counter(answer.checksum for answers in self.answers.values() for answer in answers)
+        agreed = sums.most_common(1)[0][0] if sums else ""
+        return [who for who, answers in self.answers.items() if any(answer.checksum != agreed for answer in answers)]
 
 
 class Race:
