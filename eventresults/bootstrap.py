@@ -6,11 +6,13 @@ import hashlib
 import importlib.util
 import tempfile
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from pydantic import SecretStr
 
+from eventresults.archive import as_log
 from eventresults.config import Settings
 from eventresults.config.handover import hand_over
 from eventresults.domain.projection import Projection
@@ -233,9 +235,12 @@ def make_view(settings: Settings, log: Log, own: OwnWrites, place: Place, projec
 def make_travel(
     settings: Settings, log: Log, view: PointedView | GroupView, place: Place, make_store: Callable[[Path], Store]
 ) -> SystemTravel:
-    """What answers what was known earlier."""
+    """What answers what was known earlier; from the archive, too, where one is set."""
     scratch = tempfile.TemporaryDirectory if is_elsewhere(settings) else place.scratch
-    return SystemTravel(view, log, lifetimes=lifetimes(settings), make_store=make_store, scratch=scratch, timeout=settings.connect_timeout)
+    older = None if settings.archive is None else partial(as_log, settings.archive)
+    return SystemTravel(
+        view, log, lifetimes=lifetimes(settings), make_store=make_store, scratch=scratch, timeout=settings.connect_timeout, older=older
+    )
 
 
 def make_heir(settings: Settings) -> HeirProcess | None:

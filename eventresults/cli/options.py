@@ -44,3 +44,7 @@ Archive = Annotated[
         show_default=False,
     ),
 ]
+ArchiveToo = Annotated[
+    str | None,
+    typer.Option("--archive", metavar="DIR", help="Read what retention removed from the log in this archive of it.", show_default=False),
+]

@@ -12,6 +12,7 @@ from eventresults.cli.terminal import complain, say
 from eventresults.cli.times import iso
 from eventresults.domain.meta import TaskMeta
 from eventresults.domain.position import Position
+from eventresults.errors import ConfigError
 
 if TYPE_CHECKING:
     from eventresults.past import Past, When
@@ -25,6 +26,8 @@ def past(tracker: Tracker, task_id: str, at: When) -> Past:
     """What was known of a task, a caution on stderr where that may not be all. Raises `typer.BadParameter` for a place that cannot be."""
     try:
         found = tracker.past.task(task_id, at)
+    except ConfigError:
+        raise
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     if found.partial:

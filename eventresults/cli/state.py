@@ -11,7 +11,7 @@ import typer
 
 from eventresults.cli import records
 from eventresults.cli.connection import catching_up, opened
-from eventresults.cli.options import Output, Url, View
+from eventresults.cli.options import ArchiveToo, Output, Url, View
 from eventresults.cli.output import Format, chosen, print_one, print_rows
 from eventresults.cli.pasts import moment_text
 from eventresults.cli.progress import Meter
@@ -19,6 +19,7 @@ from eventresults.cli.task import LIST_COLUMNS, WIDE, WIDE_LIST_COLUMNS
 from eventresults.cli.terminal import say, write
 from eventresults.cli.times import place
 from eventresults.domain.position import Position
+from eventresults.errors import ConfigError
 
 
 def state(
@@ -34,18 +35,22 @@ def state(
     state: Annotated[str | None, typer.Option(help="Only tasks in this state, such as SUCCESS or FAILURE.", show_default=False)] = None,
     name: Annotated[str | None, typer.Option(help="Only tasks of this name.", show_default=False)] = None,
     limit: Annotated[int, typer.Option(min=0, max=10_000, help="List at most this many, newest first; all are counted.")] = 20,
+    archive: ArchiveToo = None,
     url: Url = None,
     view: View = None,
     output: Output = None,
 ) -> None:
     """Show the whole system at a moment: how many tasks were in which state, and the newest of them.
 
-    From the view while it still holds all of that moment, else from the log, which is folded up to there in a scratch view.
+    From the view while it still holds all of that moment, else from the log (or its archive), which is folded up to there in a scratch
+    view.
     """
     when = _moment(at)
-    with opened(url, view) as tracker, catching_up(tracker), Meter("Folding the log up to there") as meter:
+    with opened(url, view, archive=archive) as tracker, catching_up(tracker), Meter("Folding the log up to there") as meter:
         try:
             found = tracker.past.state(when, state=state, name=name, limit=limit, progress=meter)
+        except ConfigError:
+            raise
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--at") from None
     rows = [records.brief_row(meta) for meta in found.items]

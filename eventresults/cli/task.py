@@ -13,7 +13,7 @@ import typer
 from eventresults.cli import records
 from eventresults.cli.connection import PATIENCE, catching_up, opened, settled
 from eventresults.cli.exits import ExitCode
-from eventresults.cli.options import At, Output, TaskId, TaskIds, Url, View
+from eventresults.cli.options import ArchiveToo, At, Output, TaskId, TaskIds, Url, View
 from eventresults.cli.output import Format, chosen, print_one, print_rows
 from eventresults.cli.pasts import changed, describe, known, moment_text, past
 from eventresults.cli.terminal import complain, say, to_json, write
@@ -38,12 +38,12 @@ Until = Annotated[datetime | None, typer.Option(parser=moment, metavar="TIME", h
 
 
 @app.command()
-def show(task_id: TaskId, *, at: At = None, url: Url = None, view: View = None, output: Output = None) -> None:
+def show(task_id: TaskId, *, at: At = None, archive: ArchiveToo = None, url: Url = None, view: View = None, output: Output = None) -> None:
     """Show everything that is known of one task, or was known at a moment (--at). Exit 3 if nothing is.
 
-    What was known comes from the view's history where that suffices, else from the log; `answered_from` says which.
+    What was known comes from the view's history where that suffices, else from the log or its archive; `answered_from` says which.
     """
-    with opened(url, view) as tracker, catching_up(tracker):
+    with opened(url, view, archive=archive) as tracker, catching_up(tracker):
         if at is not None:
             then = past(tracker, task_id, at)
             row = {"as_of": moment_text(at), "answered_from": then.source, **records.task_row(known(then))}
@@ -60,12 +60,13 @@ def diff(
     *,
     begin: Annotated[Any, typer.Option("--from", parser=place, metavar="PLACE", help="The earlier time or position.", show_default=False)],
     end: Annotated[Any, typer.Option("--to", parser=place, metavar="PLACE", help="The later time or position.")] = "now",
+    archive: ArchiveToo = None,
     url: Url = None,
     view: View = None,
     output: Output = None,
 ) -> None:
     """Show what changed of one task between two times or positions. Exit 1 if something did, 3 if nothing was known at either."""
-    with opened(url, view) as tracker, catching_up(tracker):
+    with opened(url, view, archive=archive) as tracker, catching_up(tracker):
         before, after = past(tracker, task_id, begin), past(tracker, task_id, end)
     if before.meta is None and after.meta is None:
         known(after)

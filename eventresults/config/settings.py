@@ -75,6 +75,9 @@ class Settings(BaseModel):
     read_timeout: Wait = Field(10.0, description="How long a read waits for an answer that is new enough.")
     connect_timeout: Wait = Field(10.0, description="How long the first contact with the log may take.")
 
+    archive: Annotated[str | None, BeforeValidator(_view), Allowed("a folder's path, or s3://bucket/prefix")] = Field(
+        None, description="An archive of the log: what is asked of the past, and retention has removed, is read there."
+    )
     projections: Paths = Field(
         None, description="Projections to run beside the view, with those of installed packages: each as module:object."
     )

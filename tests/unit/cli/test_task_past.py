@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 
 
@@ -53,3 +55,37 @@ def test_no_change_is_nothing_to_print(appended):
 def test_a_task_that_was_at_neither_moment_is_not_found(appended):
     done = appended("task", "diff", "nobody", "--from", "1h ago")
     assert (done.code, done.out) == (3, "")
+
+
+@pytest.fixture
+def kept(appended):
+    """As `appended`; but retention has removed all that came before offset 4, of which there is an archive."""
+    assert appended("archive", "run", "--once", "--archive", "archive").code == 0
+    with sqlite3.connect("events.db") as database:
+        database.execute("DELETE FROM records WHERE offset < 4")
+        database.execute("UPDATE about SET start = 4")
+    database.close()
+    return appended
+
+
+def test_what_retention_removed_is_past_and_gone(kept):
+    done = kept("task", "show", "ok", "--at", "0:1")
+    assert (done.code, done.out) == (3, "")
+    assert "begins at" in done.err
+
+
+def test_what_retention_removed_is_read_in_the_archive(kept):
+    row = kept("task", "show", "ok", "--at", "0:1", "--archive", "archive").row
+    assert (row["answered_from"], row["state"]) == ("archive", "STARTED")
+    done = kept("task", "diff", "ok", "--from", "0:1", "--to", "0:2", "--archive", "archive")
+    assert (done.code, {row["field"] for row in done.rows} >= {"state", "result"}) == (1, True)
+    picture = kept("state", "--at", "0:1", "--archive", "archive").row
+    assert (picture["answered_from"], picture["counts"]) == ("archive", {"STARTED": 1})
+
+
+def test_an_archive_of_another_log_is_wrong_configuration(kept):
+    assert kept("events", "append", "--url", "sqlite:///other.db", stdin='{"kind": "task-sent", "task_id": "x"}').code == 0
+    assert kept("archive", "run", "--once", "--archive", "others", "--url", "sqlite:///other.db").code == 0
+    done = kept("task", "show", "ok", "--at", "0:1", "--archive", "others")
+    assert (done.code, done.out) == (78, "")
+    assert "name the archive of this one" in done.err
