@@ -15,7 +15,6 @@ SCRIPT = ROOT / "examples" / "demo-audit.sh"
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SCRIPT.exists(), reason="there are no examples here")
 def test_the_audit_demo_archives_asks_reports_verifies_signs_and_finds_out(tmp_path):
     # given
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("EVENTRESULTS_")}
