@@ -5,31 +5,19 @@ Strict as `eventresults.codec.events` is: what has any other form is none of the
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
-from datetime import datetime
 from functools import cache
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import NODEFAULT, Meta, Raw
+from msgspec.structs import fields
 
-from eventresults.codec.shapes import TIMES, from_text
+from eventresults.codec.shapes import from_text
 from eventresults.codec.wire import MAX_DEPTH
-from eventresults.domain.events import EVENT_CLASSES, Count, CustomState, Event, Flag, GroupFact, Integer, Lifetime, Seconds
-from eventresults.domain.states import READY_STATES
+from eventresults.domain.events import EVENT_CLASSES, Event, GroupFact
 from eventresults.log.base import Record
 
-_MOMENT = Annotated[datetime, Meta(tz=True)]
-_TYPES: list[tuple[Any, Any]] = [
-    (Seconds, float),
-    (Lifetime, Annotated[float, Meta(ge=0)]),
-    (Count, Annotated[int, Meta(ge=0, le=2**63 - 1)]),
-    (Integer, Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]),
-    (Flag, bool),
-    (CustomState, Annotated[str, Meta(min_length=1, max_length=256, pattern=rf"^(?!(?:{'|'.join(sorted(READY_STATES))})$)")]),
-    (Any, Raw),
-]
 _NOTHING = Raw(b"")
 
 
@@ -85,18 +73,17 @@ def _decoder() -> Any:
 @cache
 def columns_of(kind: str) -> frozenset[str]:
     """The names of the fields that this kind has."""
-    return frozenset(field.name for field in fields(EVENT_CLASSES[kind]))
+    return frozenset(EVENT_CLASSES[kind].__struct_fields__)
 
 
 def _struct(kind: str, cls: type[Event]) -> Any:
-    hints = get_type_hints(cls, include_extras=True)
     base = OfGroup if issubclass(cls, GroupFact) else OfTask
     made: list[Any] = []
     for field in fields(cls):
         if field.name in base.__struct_fields__:
             continue
-        typed = Union[_MOMENT, None] if field.name in TIMES else _typed(hints[field.name])  # noqa: UP007 - made at run time
-        if field.default is MISSING:
+        typed = _typed(field.type)
+        if field.default is NODEFAULT:
             made.append((field.name, typed))
         else:
             made.append((field.name, typed, _NOTHING if typed is Raw else field.default))
@@ -104,9 +91,9 @@ def _struct(kind: str, cls: type[Event]) -> Any:
 
 
 def _typed(hint: Any) -> Any:
-    for ours, theirs in _TYPES:
-        if hint == ours:
-            return theirs
+    """The event's own type, but for payloads, which stay as they are."""
+    if hint is Any:
+        return Raw
     if get_origin(hint) in {Union, UnionType}:
         return Union[tuple(_typed(one) for one in get_args(hint))]  # noqa: UP007 - made at run time
     return hint

@@ -45,7 +45,7 @@ def _event(line: bytes, now: str, max_value_bytes: int) -> TaskEvent:
     event, unknown = decode(json.dumps({"time": now, **fields}).encode())
     assert not isinstance(event, UnknownEvent)
     if unknown:
-        names = ", ".join(sorted(fields.keys() - {"v", "kind", *event.__dataclass_fields__}))
+        names = ", ".join(sorted(fields.keys() - {"v", "kind", *event.__struct_fields__}))
         raise ValueError(f"{kind} has no field {names}")
     size = len(encode_event(event))
     if size > max_value_bytes:

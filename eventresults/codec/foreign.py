@@ -7,13 +7,14 @@ field, an unknown kind becomes an `UnknownEvent`. In payloads, what is no wire v
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
+import msgspec
+from msgspec import ValidationError
 
 from eventresults.codec.ids import LONGEST
-from eventresults.codec.shapes import Shape, shape_of, unknown_shape
+from eventresults.codec.shapes import SHAPES, Shape, unknown_shape
 from eventresults.codec.tags import printable
 from eventresults.codec.upcast import CURRENT_VERSION, Upcaster, upcast
 from eventresults.codec.wire import adopt
@@ -57,12 +58,23 @@ def validate(shape: Shape, record: dict[str, Any]) -> Any:
     shape.make_printable(record)
     try:
         return shape.validate(record)
-    except ValidationError as error:
-        # What was sent stays out of the text: it may be secret, or of any size.
-        wrong = error.errors(include_url=False, include_context=False, include_input=False)
-        texts = [f"{'.'.join(str(step) for step in one['loc'])}: {one['msg']}" for one in wrong[:3]]
-        more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise Unreadable("; ".join(texts) + more) from None
+    except (ValidationError, RecursionError):
+        wrong = list(_wrong(shape, record))
+        raise Unreadable("; ".join(wrong[:3]) + (f"; and {len(wrong) - 3} more" if len(wrong) > 3 else "")) from None
+
+
+def _wrong(shape: Shape, record: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with each field. What was sent stays out of the text: it may be secret, or of any size."""
+    for field in msgspec.structs.fields(shape.cls):
+        if field.name in record:
+            try:
+                msgspec.convert(record[field.name], field.type)
+            except (ValidationError, RecursionError) as error:
+                yield f"{field.name}: {error}"
+        elif field.required:
+            yield f"{field.name}: it is missing"
+    for name in record.keys() - shape.fields:
+        yield f"{name}: there is no such field"
 
 
 def _parse(value: bytes | None) -> dict[str, Any]:
@@ -92,7 +104,7 @@ def _build(record: dict[str, Any], key: bytes | None, position: Position | None)
         raise Unreadable("its kind is missing or no text")
     if not record.get("event_id"):
         record["event_id"] = "" if position is None else str(position)
-    shape = shape_of(kind)
+    shape = SHAPES.get(kind)
     if shape is None:
         event: Any = _build_unknown(kind, record, key)
         unknown_fields = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -131,7 +130,7 @@ def details(event: TaskEvent | UnknownEvent) -> dict[str, Any]:
     if isinstance(event, UnknownEvent):
         return {name: value for name, value in event.fields.items() if name not in ENVELOPE}
     hidden = ENVELOPE - {"task_id"} if isinstance(event, GroupFact) else ENVELOPE
-    found = {field.name: getattr(event, field.name) for field in fields(event) if field.name not in hidden}
+    found = {name: getattr(event, name) for name in event.__struct_fields__ if name not in hidden}
     return {name: iso(value) if isinstance(value, datetime) else value for name, value in found.items() if value is not None}
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from sys import float_info
 from typing import Any
 
-from eventresults.codec.shapes import PAYLOADS, shape_of
+from msgspec.json import schema
+
+from eventresults.codec.shapes import PAYLOADS, SHAPES
 from eventresults.codec.upcast import CURRENT_VERSION
 from eventresults.domain.events import EVENT_CLASSES
 
@@ -19,7 +22,7 @@ def json_schema() -> dict[str, Any]:
     kinds = {kind: _schema_of(kind) for kind in EVENT_CLASSES}
     return {
         "$schema": DIALECT,
-        "title": "eventresults event",
+        "title": "An event of eventresults",
         "description": "The value of one record of the log, a JSON object in UTF-8. The record's key is the id of the task or group.",
         "oneOf": [{"$ref": f"#/$defs/{kind}"} for kind in kinds],
         "$defs": {**kinds, "wire": _WIRE},
@@ -27,36 +30,35 @@ def json_schema() -> dict[str, Any]:
 
 
 def _schema_of(kind: str) -> dict[str, Any]:
-    shape = shape_of(kind)
-    if shape is None:
-        raise LookupError(kind)
-    made = shape.adapter.json_schema()
+    shape = SHAPES[kind]
+    made = schema(shape.cls)["$defs"][shape.cls.__name__]
     properties: dict[str, dict[str, Any]] = {
         "v": {"const": CURRENT_VERSION, "title": "Version", "description": "Version of the format. Absent: 1."},
         "kind": {"const": kind, "title": "Kind", "description": "Which fact this is."},
     }
     for name in shape.names:
-        properties[name] = _without_null(made["properties"][name]) | {"description": DESCRIPTIONS[name]}
+        title = name.replace("_", " ").capitalize()
+        properties[name] = {"title": title, **_written(made["properties"][name]), "description": DESCRIPTIONS[name]}
         if name in PAYLOADS and "type" not in properties[name]:
             properties[name]["$ref"] = "#/$defs/wire"
     return {
         "title": shape.cls.__name__,
-        "description": (shape.cls.__doc__ or "").strip(),
+        "description": (shape.cls.__doc__ or "").strip() + f" Key: {shape.subject}.",
         "type": "object",
         "properties": properties,
         "required": ["v", "kind", *(name for name in shape.names if name in made["required"])],
     }
 
 
-def _without_null(field: dict[str, Any]) -> dict[str, Any]:
-    """What the writer writes: None is left out, never null."""
+def _written(field: dict[str, Any]) -> dict[str, Any]:
+    """What the writer writes: None is left out, never null; a bound that every number keeps says nothing."""
     field = dict(field)
     if field.get("default", ...) is None:
         del field["default"]
     choices = [choice for choice in field.pop("anyOf", ()) if choice != {"type": "null"}]
     for choice in choices:
         field |= choice
-    return field
+    return {name: rule for name, rule in field.items() if not (isinstance(rule, float) and abs(rule) == float_info.max)}
 
 
 _WIRE: dict[str, Any] = {

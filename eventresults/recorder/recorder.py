@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import fields as fields_of
 from datetime import UTC, datetime
 from typing import Any, TypedDict, Unpack
 
@@ -227,7 +226,7 @@ class Recorder:
         Its payloads must be wire values (see `eventresults.codec.values`), else `ValueNotEncodable`. `timeout` (seconds; None: the
         append timeout) bounds how long this may block: `AppendTimeout` then. A log that is not open yet is opened meanwhile.
         """
-        fields = {field.name: getattr(event, field.name) for field in fields_of(event)}
+        fields = {name: getattr(event, name) for name in event.__struct_fields__}
         for payload in PAYLOADS & fields.keys():
             check_wire(fields[payload], name=payload)
         envelope = Envelope(**{name: fields.pop(name) or None for name in Envelope.__annotations__})  # type: ignore[typeddict-item]

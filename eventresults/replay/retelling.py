@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from eventresults.codec.events import encode_event
 from eventresults.codec.ids import key_of

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from eventresults.archive.archive import Archive
 from eventresults.archive.sql.question import find

@@ -63,7 +63,7 @@ def ask(log, tmp_path):
 
 
 def retold(task_id, life):
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     return [replace(event, task_id=task_id) for event in life]
 

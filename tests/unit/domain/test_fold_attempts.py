@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from eventresults.domain.fold import UNFINISHED_EXPIRES
 from tests.support.events import (
