@@ -18,8 +18,8 @@ from eventresults.domain.events import (
     GroupSized,
     UnknownEvent,
 )
-from eventresults.domain.lives import Fields, closed, continued, expiry, known, mark_of, opened
-from eventresults.domain.meta import GroupMeta
+from eventresults.domain.lives import books_of, continue_life, expiry, known, mark_of, open_life
+from eventresults.domain.meta import GroupDraft, GroupMeta
 from eventresults.domain.position import Position
 
 #: The facts that change what is known of a group.
@@ -44,21 +44,19 @@ def apply_group(meta: GroupMeta | None, event: GroupKind, at: Position, log_time
     if before is None or before.phase == "forgotten":
         if event.observed or isinstance(event, _OPENS_NOTHING):
             return meta
-        fields = opened(meta, mark, at, log_time)
-        fields["group_id"] = event.subject
-        before = _NEWBORN
+        draft, before = GroupDraft(group_id=event.subject), _NEWBORN
+        open_life(draft, meta, mark, at, log_time)
     else:
-        fields = continued(before, mark, at, log_time)
+        draft = before.draft()
+        continue_life(draft, mark, at, log_time)
 
-    if event.observed or isinstance(event, UnknownEvent):
-        return GroupMeta.sparse(fields)
-    if isinstance(event, GroupForgotten):
-        if before.pending:  # who forgets the saved results does not mean the body that still waits for the parts
-            fields.pop("results", None)
-            return GroupMeta.sparse(fields)
-        return GroupMeta.sparse({**closed(fields), "group_id": event.group_id})
-    _decide(before, event, fields, at.offset, log_time)
-    return GroupMeta.sparse(fields)
+    if isinstance(event, GroupForgotten) and not event.observed:
+        if not before.pending:
+            return GroupMeta(group_id=event.group_id, **books_of(draft))
+        draft.results = None  # who forgets the saved results does not mean the body that still waits for the parts
+    elif not event.observed and not isinstance(event, UnknownEvent | GroupForgotten):
+        _decide(before, event, draft, at.offset, log_time)
+    return draft.freeze()
 
 
 def part_key(task_id: str, group_index: int | None) -> str:
@@ -66,59 +64,60 @@ def part_key(task_id: str, group_index: int | None) -> str:
     return f"{task_id}/" if group_index is None else f"{task_id}/{group_index}"
 
 
-def _decide(before: GroupMeta, event: Deciding, fields: Fields, offset: int, log_time: int) -> None:
+def _decide(before: GroupMeta, event: Deciding, draft: GroupDraft, offset: int, log_time: int) -> None:
     if event.result_expires is not None:
-        fields["expires_at"] = expiry(log_time, event.result_expires)
+        draft.expires_at = expiry(log_time, event.result_expires)
     match event:
         case GroupPart():
-            _count(before, event, fields, offset)
+            _count(before, event, draft, offset)
         case GroupSaved():
-            fields["results"] = event.results
+            draft.results = event.results
         case GroupSized():
-            _size(before, event, fields, offset)
+            _size(before, event, draft, offset)
         case GroupDispatching():
-            _claim(before, event, fields)
+            _claim(before, event, draft)
         case GroupDispatched():
-            fields["dispatched"] = event.body_id or ""
-            fields.pop("claim", None)
+            draft.dispatched = event.body_id or ""
+            draft.claim = None
         case _:
             assert_never(event)
 
 
-def _count(before: GroupMeta, event: GroupPart, fields: Fields, offset: int) -> None:
+def _count(before: GroupMeta, event: GroupPart, draft: GroupDraft, offset: int) -> None:
     """The first word about a part is the one that counts. Its value stays in the history: a row is written with every part."""
     key = part_key(event.task_id, event.group_index)
     parts = before.parts or {}
     if key in parts:
         return
-    fields["parts"] = {**parts, key: [event.state, offset]}
+    draft.parts = {**parts, key: [event.state, offset]}
     if before.completed_by is None and before.wanted is not None and len(parts) + 1 >= before.wanted:
-        fields["completed_by"] = offset
+        draft.completed_by = offset
 
 
-def _size(before: GroupMeta, event: GroupSized, fields: Fields, offset: int) -> None:
+def _size(before: GroupMeta, event: GroupSized, draft: GroupDraft, offset: int) -> None:
     """Learn what the fact tells; once the body of a run was sent, it opens the next run, unless it only adds to the one before."""
     if before.dispatched is not None and event.added is None:
-        fields["run"] = before.run + 1
-        for name in ("size", "added", "parts", "completed_by", "claim", "dispatched", "body", "structure"):
-            fields.pop(name, None)
-    for name in ("size", "body", "structure"):
-        if getattr(event, name) is not None:
-            fields[name] = getattr(event, name)
-    added = fields.get("added") or []
+        draft.run = before.run + 1
+        draft.size = draft.added = draft.parts = draft.completed_by = draft.claim = draft.dispatched = draft.body = draft.structure = None
+    if event.size is not None:
+        draft.size = event.size
+    if event.body is not None:
+        draft.body = event.body
+    if event.structure is not None:
+        draft.structure = event.structure
+    added = draft.added or []
     if event.added is not None and event.added not in added:
-        added = fields["added"] = [*added, event.added]
-    size = fields.get("size")
-    if size is None or len(fields.get("parts") or ()) < size + len(added):
-        fields.pop("completed_by", None)
-    elif fields.get("completed_by") is None:
-        fields["completed_by"] = offset
+        added = draft.added = [*added, event.added]
+    if draft.size is None or len(draft.parts or ()) < draft.size + len(added):
+        draft.completed_by = None
+    elif draft.completed_by is None:
+        draft.completed_by = offset
 
 
-def _claim(before: GroupMeta, event: GroupDispatching, fields: Fields) -> None:
+def _claim(before: GroupMeta, event: GroupDispatching, draft: GroupDraft) -> None:
     """The body belongs to one claimant at a time, and to nobody once it was sent."""
     if before.dispatched is not None:
         return
     held = before.claim
     if held is None or held["until"] <= event.time or held["by"] == event.by:
-        fields["claim"] = {"by": event.by, "body_id": event.body_id, "until": event.until}
+        draft.claim = {"by": event.by, "body_id": event.body_id, "until": event.until}

@@ -6,20 +6,18 @@ from hashlib import blake2b
 from typing import Any, Literal
 
 from eventresults.domain.events import Event
-from eventresults.domain.meta import GroupMeta, TaskMeta
+from eventresults.domain.meta import Books, GroupMeta, TaskMeta
 from eventresults.domain.position import Position
 
-#: The fields of a meta on its way, those alone that differ from their defaults.
-Fields = dict[str, Any]
 #: Why a fact was dropped: its id is among the last 64 of the life; its offset is folded already; the id is forgotten, and the fact
 #: opens no life; the id is unknown or expired, and the fact opens no life.
 Drop = Literal["duplicate", "refolded", "after-forgotten", "nothing-there"]
 
 _MARK = 8
 _KEPT = 64 * _MARK
+_PRIME = 2**61 - 1
 #: From this many seconds on (some 30,000 years) a lifetime is "never": the date would not fit a key.
 _FOREVER = 1e12
-_BOOKS = ("partition", "first_offset", "last_offset", "facts", "born_at", "log_time", "expires_at", "seen")
 
 
 def reason_dropped(meta: TaskMeta | GroupMeta | None, event: Event, at: Position) -> Drop:
@@ -35,45 +33,41 @@ def reason_dropped(meta: TaskMeta | GroupMeta | None, event: Event, at: Position
 
 def known(meta: TaskMeta | GroupMeta, mark: bytes, at: Position) -> bool:
     """Whether this record, or this fact in another record, was folded into `meta`, or into the life before it."""
-    if at.offset <= meta.last_offset and at.partition == meta.partition:
+    partition, offset = at
+    if offset <= meta.last_offset and partition == meta.partition:
         return True
-    # A search that ignores where marks begin is the quick way to a no
-    return mark in meta.seen and repeated(meta.seen, mark)
+    return repeated(meta.seen, mark)
 
 
-def opened(previous: TaskMeta | GroupMeta | None, mark: bytes, at: Position, log_time: int) -> Fields:
+def open_life(draft: Books, previous: TaskMeta | GroupMeta | None, mark: bytes, at: Position, log_time: int) -> None:
     """The books of a life that begins with this fact. It remembers the facts of the life before it, so that none of them revives it."""
-    return {
-        "partition": at.partition,
-        "first_offset": at.offset,
-        "last_offset": at.offset,
-        "facts": 1,
-        "born_at": log_time,
-        "log_time": log_time,
-        "seen": mark if previous is None else remember(previous.seen, mark),
-    }
+    draft.partition, draft.first_offset = at
+    draft.last_offset = draft.first_offset
+    draft.facts = 1
+    draft.born_at = draft.log_time = log_time
+    draft.seen = mark if previous is None else remember(previous.seen, mark)
 
 
-def continued(meta: TaskMeta | GroupMeta, mark: bytes, at: Position, log_time: int) -> Fields:
-    """A copy of what is known, with this fact in the books."""
-    fields = meta.__dict__.copy()
-    fields["partition"] = at.partition
-    fields["last_offset"] = at.offset
-    fields["facts"] = meta.facts + 1
-    fields["log_time"] = log_time
-    fields["seen"] = remember(meta.seen, mark)
-    return fields
+def continue_life(draft: Books, mark: bytes, at: Position, log_time: int) -> None:
+    """This fact in the books."""
+    draft.partition, draft.last_offset = at
+    draft.facts += 1
+    draft.log_time = log_time
+    draft.seen = remember(draft.seen, mark)
 
 
-def closed(fields: Fields) -> Fields:
+def books_of(draft: Books) -> dict[str, Any]:
     """What a tombstone keeps: enough to know late facts of the forgotten life by, until that would have expired."""
-    kept = {name: fields[name] for name in _BOOKS if name in fields}
-    kept["phase"] = "forgotten"
-    return kept
+    return {name: getattr(draft, name) for name in Books.__struct_fields__} | {"phase": "forgotten"}
 
 
 def mark_of(event_id: str) -> bytes:
     """The eight bytes by which a life remembers an event id; none for a fact without one, which repeats nothing."""
+    if len(event_id) == 32:  # the digits of a UUID, as a recorder of ours gives it: random enough as it is, and this is done for every fact
+        try:
+            return (int(event_id, 16) % _PRIME).to_bytes(_MARK, "big")
+        except ValueError:
+            pass
     return blake2b(event_id.encode("utf-8", "surrogatepass"), digest_size=_MARK).digest() if event_id else b""
 
 

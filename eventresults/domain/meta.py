@@ -2,51 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from eventresults.domain.position import Position
 from eventresults.domain.states import READY_STATES, TaskState
 
+Draft = TypeVar("Draft", bound="Books")
 Phase = Literal["alive", "requested", "forgotten"]
 
 
-class Sparse:
-    """A frozen dataclass whose instances store only what differs from the defaults.
+class Books(Struct, kw_only=True, omit_defaults=True, gc=False):
+    """What is kept of every life. Structs that hold trees of plain data: the collector need not look for cycles in them."""
 
-    `evolve` is then one copy of a small dict, whatever the number of fields, and a row on disk is that dict.
-    """
-
-    def evolve(self, **changes: Any) -> Self:
-        """A copy with these fields changed."""
-        new = object.__new__(type(self))
-        fields = new.__dict__
-        fields.update(self.__dict__)
-        fields.update(changes)
-        return new
-
-    @classmethod
-    def sparse(cls, fields: dict[str, Any]) -> Self:
-        """An instance of these fields; every other one is its default. The dict is the instance's own from here on."""
-        new = object.__new__(cls)
-        object.__setattr__(new, "__dict__", fields)
-        return new
+    #: "alive": the id exists. "requested": only a revoke request is known. "forgotten": a tombstone.
+    phase: Phase = "alive"
+    partition: int = 0
+    #: Offsets of the first fact of this life, and of the last fact in the history (-1: none yet).
+    first_offset: int = -1
+    last_offset: int = -1
+    #: Facts in this life's history.
+    facts: int = 0
+    born_at: int = 0
+    log_time: int = 0
+    #: Log time at which the row is gone; None: never.
+    expires_at: int | None = None
+    #: Eight bytes for each of the last 64 event ids of this life.
+    seen: bytes = b""
 
 
-@dataclass(frozen=True, kw_only=True)
-class TaskMeta(Sparse):
-    """One task as the log tells it: the outcome of folding its facts in order.
-
-    Payloads (`args`, `kwargs`, `result`, `progress`, `request`) and `error` are wire values, see `eventresults.domain.events`. Times
-    ending in `_at`, and `date_done`, are the writers' clocks (UTC); `log_time`, `born_at` and `expires_at` are the log's, in
-    milliseconds since the epoch.
-    """
+class TaskDraft(Books, kw_only=True):
+    """What is known of a task while a fact is folded into it."""
 
     task_id: str
     state: str = TaskState.PENDING.value
-    #: "alive": the id exists. "requested": only a revoke request is known. "forgotten": a tombstone.
-    phase: Phase = "alive"
 
     name: str | None = None
     args: Any = None
@@ -101,18 +93,27 @@ class TaskMeta(Sparse):
     #: What a framework's worker said of the request, with the last fact that set the state.
     request: dict[str, Any] | None = None
 
-    partition: int = 0
-    #: Offsets of the first fact of this life, and of the last fact in the history (-1: none yet).
-    first_offset: int = -1
-    last_offset: int = -1
-    #: Facts in this life's history.
-    facts: int = 0
-    born_at: int = 0
-    log_time: int = 0
-    #: Log time at which the row is gone; None: never.
-    expires_at: int | None = None
-    #: Eight bytes for each of the last 64 event ids of this life.
-    seen: bytes = b""
+    def freeze(self) -> TaskMeta:
+        """It is done, and a draft no more."""
+        self.__class__ = TaskMeta
+        return self  # type: ignore[return-value]
+
+
+class TaskMeta(TaskDraft, frozen=True, kw_only=True):  # type: ignore[misc] # a struct can
+    """One task as the log tells it: the outcome of folding its facts in order.
+
+    Payloads (`args`, `kwargs`, `result`, `progress`, `request`) and `error` are wire values, see `eventresults.domain.events`. Times
+    ending in `_at`, and `date_done`, are the writers' clocks (UTC); `log_time`, `born_at` and `expires_at` are the log's, in
+    milliseconds since the epoch.
+    """
+
+    def draft(self) -> TaskDraft:
+        """A copy that the next fact may change."""
+        return _thawed(self, TaskDraft)
+
+    def evolve(self, **changes: Any) -> Self:
+        """A copy with these fields changed."""
+        return replace(self, **changes)
 
     @property
     def exists(self) -> bool:
@@ -141,17 +142,10 @@ class TaskMeta(Sparse):
         return self.expires_at is not None and now >= self.expires_at
 
 
-@dataclass(frozen=True, kw_only=True)
-class GroupMeta(Sparse):
-    """One group as the log tells it.
-
-    `results` is the saved `as_tuple()` form (None: not saved). `size`, `body`, `structure` describe a chord, to which the tasks `added`
-    came later; `parts` maps `"task_id/group_index"` to `[state, offset of the fact that has the result]` for the current `run`. `claim` is
-    the open claim to send the body: {"by", "body_id", "until"}; `dispatched` the body's id once it was sent ("" when it has none).
-    """
+class GroupDraft(Books, kw_only=True):
+    """What is known of a group while a fact is folded into it."""
 
     group_id: str
-    phase: Phase = "alive"
     results: Any = None
     size: int | None = None
     added: list[str] | None = None
@@ -164,14 +158,27 @@ class GroupMeta(Sparse):
     claim: dict[str, Any] | None = None
     dispatched: str | None = None
 
-    partition: int = 0
-    first_offset: int = -1
-    last_offset: int = -1
-    facts: int = 0
-    born_at: int = 0
-    log_time: int = 0
-    expires_at: int | None = None
-    seen: bytes = b""
+    def freeze(self) -> GroupMeta:
+        """It is done, and a draft no more."""
+        self.__class__ = GroupMeta
+        return self  # type: ignore[return-value]
+
+
+class GroupMeta(GroupDraft, frozen=True, kw_only=True):  # type: ignore[misc]
+    """One group as the log tells it.
+
+    `results` is the saved `as_tuple()` form (None: not saved). `size`, `body`, `structure` describe a chord, to which the tasks `added`
+    came later; `parts` maps `"task_id/group_index"` to `[state, offset of the fact that has the result]` for the current `run`. `claim` is
+    the open claim to send the body: {"by", "body_id", "until"}; `dispatched` the body's id once it was sent ("" when it has none).
+    """
+
+    def draft(self) -> GroupDraft:
+        """A copy that the next fact may change."""
+        return _thawed(self, GroupDraft)
+
+    def evolve(self, **changes: Any) -> Self:
+        """A copy with these fields changed."""
+        return replace(self, **changes)
 
     @property
     def pending(self) -> bool:
@@ -206,3 +213,14 @@ class GroupMeta(Sparse):
     def expired(self, now: int) -> bool:
         """Whether its time is over at `now` (milliseconds since the epoch)."""
         return self.expires_at is not None and now >= self.expires_at
+
+
+#: Sets the class also of what is frozen.
+_set_class: Any = object.__dict__["__class__"].__set__
+
+
+def _thawed(meta: Any, draft: type[Draft]) -> Draft:
+    """A copy of this class: of the same layout, so that copying is all there is to it."""
+    copy = meta.__copy__()
+    _set_class(copy, draft)
+    return copy  # type: ignore[no-any-return]

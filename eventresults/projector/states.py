@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from eventresults.domain.events import GroupFact, TaskEvent, TaskFact, UnknownEvent
+from eventresults.domain.events import EVENT_CLASSES, GroupFact, TaskEvent, TaskFact, UnknownEvent
 from eventresults.domain.fold import TaskKind, apply
 from eventresults.domain.groups import GroupKind, apply_group
 from eventresults.domain.meta import GroupMeta, TaskMeta
@@ -15,6 +15,7 @@ from eventresults.view.shard import Meta, Shard
 
 DAY = 24 * 3600 * 1000
 
+_TASK_FACTS = frozenset(cls for cls in EVENT_CLASSES.values() if issubclass(cls, TaskFact))
 #: The state before a fact, and after it: the same object (or None) when the fact was dropped.
 Step = tuple[TaskMeta | GroupMeta | None, TaskMeta | GroupMeta | None]
 
@@ -45,16 +46,16 @@ class States:
 
     def tell(self, event: TaskEvent | UnknownEvent, at: Position, log_time: int, shard: Shard) -> Step:
         """Fold one fact; groups are looked up in the shard when they are first met."""
-        if isinstance(event, TaskFact):
-            task_id = event.task_id
-            task = self.tasks.get(task_id)
-            if task is not None and task.expires_at is not None:
-                task = self._unless_due(task, log_time)
-            after = apply(task, cast("TaskKind", event), at, log_time, unfinished_expires=self._unfinished)
-            if after is not None:
-                self.tasks[task_id] = after
-            return task, after
-        return self._tell_other(event, at, log_time, shard)
+        if type(event) not in _TASK_FACTS:
+            return self._tell_other(cast("GroupFact | UnknownEvent", event), at, log_time, shard)
+        task_id = event.subject
+        task = self.tasks.get(task_id)
+        if task is not None and task.expires_at is not None and task.expires_at + self._keep <= log_time:
+            task = None  # as `_unless_due` has it
+        after = apply(task, cast("TaskKind", event), at, log_time, unfinished_expires=self._unfinished)
+        if after is not None:
+            self.tasks[task_id] = after
+        return task, after
 
     def _tell_other(self, event: GroupFact | UnknownEvent, at: Position, log_time: int, shard: Shard) -> Step:
         """A group's fact, or one of an unknown kind: that is of the task of its id, if there is one, else of the group."""

@@ -104,7 +104,7 @@ class _Comparison:
         if live is None or fresh is None:
             yield Difference(subject, "row", live and _said(live), fresh and _said(fresh))
             return
-        for field in sorted(live.__dict__.keys() | fresh.__dict__.keys()):
+        for field in sorted(live.__struct_fields__):
             mine, theirs = getattr(live, field), getattr(fresh, field)
             # A life that followed a forgetting remembers facts of the one before, which the log may no longer hold.
             if mine != theirs and not (field == "seen" and self._start > 0 and mine.endswith(theirs)):

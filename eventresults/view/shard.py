@@ -20,7 +20,7 @@ from eventresults.view import keys
 from eventresults.view.base import Fact, Store
 
 #: Raised whenever the meaning of rows, or of the fold, changes: an older view is then rebuilt from the log.
-SCHEMA = 2
+SCHEMA = 3
 SEGMENT_RECORDS = 64
 #: Later than any log time.
 NEVER = 2**63 - 1

@@ -3,7 +3,6 @@
 import json
 import math
 from contextlib import suppress
-from dataclasses import fields
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -194,13 +193,15 @@ def assert_it_fits_into_a_row(event: Any) -> None:
         if isinstance(event, GroupFact)
         else (TaskMeta, rows.decode_task, rows.encode_task)
     )
-    known = {field.name for field in fields(cls)}
+    known = set(cls.__struct_fields__)
     taken = {name: value for name in event.__struct_fields__ if name in known and (value := getattr(event, name)) is not None}
+    if "added" in taken:
+        taken["added"] = [taken["added"]]
     for name in ("meta", "fields", "when", "until"):
         if hasattr(event, name):
             taken["result" if cls is TaskMeta else "body"] = getattr(event, name)
     taken["task_id" if cls is TaskMeta else "group_id"] = event.subject
-    meta = cls.sparse(taken)
+    meta = cls(**taken)
     row = encode_row(meta)
     assert decode_row(row) == meta
     assert encode_row(decode_row(row)) == row

@@ -143,7 +143,7 @@ def test_folding_in_two_parts_is_folding_at_once(log, data):
     cut = data.draw(st.integers(0, len(records)))
     first = states(records[:cut])[-1]
     # whether an instance stores its defaults makes no difference
-    first = None if first is None else TaskMeta(**{name: getattr(first, name) for name in TaskMeta.__dataclass_fields__})
+    first = None if first is None else TaskMeta(**{name: getattr(first, name) for name in TaskMeta.__struct_fields__})
 
     assert states(records[cut:], first)[-1] == states(records)[-1]
 

@@ -28,11 +28,11 @@ TASK = TaskMeta(
 GROUP = GroupMeta(group_id="g", size=2, parts={"t/0": ["SUCCESS", 3]}, claim={"by": "w", "body_id": None, "until": TIME}, seen=b"12345678")
 
 
-@pytest.mark.parametrize("meta", [TaskMeta(task_id="t"), TASK, TaskMeta.sparse({"task_id": "t"}), TaskMeta(task_id="t").evolve(result=1)])
+@pytest.mark.parametrize("meta", [TaskMeta(task_id="t"), TASK, TaskMeta(task_id="t").evolve(result=1)])
 def test_a_task_row_reads_as_it_was_written(meta):
     back = rows.decode_task(rows.encode_task(meta))
     assert back == meta
-    assert vars(back) == vars(meta)
+    assert repr(back) == repr(meta)
 
 
 @pytest.mark.parametrize("meta", [GroupMeta(group_id="g"), GROUP])
@@ -41,7 +41,7 @@ def test_a_group_row_reads_as_it_was_written(meta):
 
 
 def test_a_sparse_row_holds_only_what_differs():
-    row = rows.encode_task(TaskMeta.sparse({"task_id": "t"}))
+    row = rows.encode_task(TaskMeta(task_id="t"))
     assert len(row) < 16
     assert rows.decode_task(row) == TaskMeta(task_id="t")
 

@@ -11,23 +11,28 @@ from eventresults.domain.position import Position
 from tests.support.events import moment
 
 
-def test_a_sparse_meta_stores_what_differs_and_equals_one_that_stores_all():
-    sparse = TaskMeta.sparse({"task_id": "t", "state": "STARTED"})
+@pytest.mark.parametrize("meta", [TaskMeta(task_id="t", state="STARTED"), GroupMeta(group_id="g", size=3)])
+def test_a_draft_is_a_copy_that_may_be_changed_until_it_is_frozen(meta):
+    draft = meta.draft()
+    draft.facts = 7
+    frozen = draft.freeze()
 
-    assert sparse.__dict__ == {"task_id": "t", "state": "STARTED"}
-    assert sparse == TaskMeta(task_id="t", state="STARTED")
-    assert (sparse.name, sparse.seen, sparse.attempts, sparse.phase) == (None, b"", 0, "alive")
+    assert frozen is draft
+    assert frozen == meta.evolve(facts=7)
+    assert meta.facts == 0
+    with pytest.raises(AttributeError):
+        draft.facts = 8
 
 
 def test_evolve_makes_a_copy_and_leaves_the_original():
-    original = TaskMeta.sparse({"task_id": "t"})
+    original = TaskMeta(task_id="t")
 
     assert original.evolve(state="RETRY") == TaskMeta(task_id="t", state="RETRY")
     assert original == TaskMeta(task_id="t")
 
 
 def test_a_meta_is_frozen_and_pickles():
-    meta = TaskMeta.sparse({"task_id": "t", "state": "RETRY"})
+    meta = TaskMeta(task_id="t", state="RETRY")
 
     with pytest.raises(AttributeError):
         meta.state = "SUCCESS"
