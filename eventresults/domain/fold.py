@@ -53,7 +53,6 @@ def apply(
     event: TaskKind,
     at: Position,
     log_time: int,
-    *,
     unfinished_expires: int = UNFINISHED_EXPIRES,
 ) -> TaskMeta | None:
     """What is known of a task after one more fact. `log_time` and `unfinished_expires` (0: never) are milliseconds.

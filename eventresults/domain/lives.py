@@ -53,7 +53,8 @@ def continue_life(draft: Books, mark: bytes, at: Position, log_time: int) -> Non
     draft.partition, draft.last_offset = at
     draft.facts += 1
     draft.log_time = log_time
-    draft.seen = remember(draft.seen, mark)
+    seen = draft.seen
+    draft.seen = seen + mark if len(seen) < _KEPT else remember(seen, mark)
 
 
 def books_of(draft: Books) -> dict[str, Any]:

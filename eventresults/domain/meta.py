@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from eventresults.domain.position import Position
 from eventresults.domain.states import READY_STATES, TaskState
 
-Draft = TypeVar("Draft", bound="Books")
 Phase = Literal["alive", "requested", "forgotten"]
 
 
@@ -109,7 +108,9 @@ class TaskMeta(TaskDraft, frozen=True, kw_only=True):  # type: ignore[misc] # a 
 
     def draft(self) -> TaskDraft:
         """A copy that the next fact may change."""
-        return _thawed(self, TaskDraft)
+        draft: TaskDraft = _copy(self)
+        _set_class(draft, TaskDraft)
+        return draft
 
     def evolve(self, **changes: Any) -> Self:
         """A copy with these fields changed."""
@@ -174,7 +175,9 @@ class GroupMeta(GroupDraft, frozen=True, kw_only=True):  # type: ignore[misc]
 
     def draft(self) -> GroupDraft:
         """A copy that the next fact may change."""
-        return _thawed(self, GroupDraft)
+        draft: GroupDraft = _copy(self)
+        _set_class(draft, GroupDraft)
+        return draft
 
     def evolve(self, **changes: Any) -> Self:
         """A copy with these fields changed."""
@@ -215,12 +218,6 @@ class GroupMeta(GroupDraft, frozen=True, kw_only=True):  # type: ignore[misc]
         return self.expires_at is not None and now >= self.expires_at
 
 
-#: Sets the class also of what is frozen.
+#: Sets the class also of what is frozen. Drafts and metas have one layout, so that copying is all else there is to it.
 _set_class: Any = object.__dict__["__class__"].__set__
-
-
-def _thawed(meta: Any, draft: type[Draft]) -> Draft:
-    """A copy of this class: of the same layout, so that copying is all there is to it."""
-    copy = meta.__copy__()
-    _set_class(copy, draft)
-    return copy  # type: ignore[no-any-return]
+_copy: Any = Struct.__copy__  # type: ignore[attr-defined]

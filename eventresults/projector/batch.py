@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from eventresults.codec import plain, rows
-from eventresults.codec.events import decode
+from eventresults.codec.events import read
 from eventresults.domain.events import TaskRevokeRequested, UnknownEvent
 from eventresults.domain.fold import reason_dropped
 from eventresults.domain.meta import GroupMeta, TaskMeta
@@ -65,12 +65,16 @@ class Folded(NamedTuple):
                 continue
             at = Position(self.shard.partition, record.offset)
             try:
-                event, _ = decode(record.value, key=record.key or b"", position=at)
+                event, _ = read(record.value, record.key or b"", at)
             except EventCorrupt:  # it is among the dead letters
                 continue
             before, after = states.tell(event, at, record.log_time, self.shard)
             if after is not None and after is not before:
                 yield Change(event.subject, Fact(at, record.log_time, event), after)
+
+
+#: Makes a position in half the time of calling it.
+_position = tuple.__new__
 
 
 def fingerprint(record: Record) -> bytes:
@@ -97,12 +101,11 @@ def fold_poll(
     """
     records = poll.records
     # A record's key is its subject, or the record is a dead letter: one look for all rows, before anything is decoded.
-    subjects = {_subject(record) for record in records}
+    subjects = {(key or b"").decode(errors="replace") for key in {record.key for record in records}}
     states = States(shard.tasks(subjects), {}, lifetimes)
     running = Running(shard, head, projections) if projections else None
     fold = _Fold(shard, Batch(head), states, lifetimes, watched(subjects), running)
-    for record in records:
-        fold.one(record)
+    fold.tell(records)
     fold.finish()
     last = records[-1] if records else None
     log_time = last.log_time if last else head.log_time
@@ -141,51 +144,45 @@ class _Fold:
         self._states = states
         self._keep = lifetimes.history
         self._keep_dead = lifetimes.unfinished + lifetimes.history
-        self._folded = 0
-        self._segment: list[rows.Entry] = []
-        #: When the sweep shall look at the segment; None: never, for a row whose history it holds stays for ever.
-        self._segment_due: int | None = 0
+        #: The history of the poll, and for each of its facts the log time (ms) at which its row goes.
+        self._entries: list[rows.Entry] = []
+        self._untils: list[int | None] = []
 
-    def one(self, record: Record) -> None:  # noqa: C901 - the hot loop, where a call costs
-        """Fold one record, and remember it as history."""
-        offset, log_time, key, value = record
-        at = Position(self._partition, offset)
-        try:
-            # A record without a key lies in no partition in particular: no id may be looked for there.
-            event, unknown_fields = decode(value, key=key or b"", position=at)
-        except EventCorrupt as error:
-            self._bury(record, error)
-            return
-        before, after = self._states.tell(event, at, log_time, self._shard)
-        if unknown_fields or isinstance(event, UnknownEvent):
-            self.counts["unknown_fields" if unknown_fields else "unknown_kinds"] += 1
-        if after is before or after is None:
-            self.counts[reason_dropped(before, event, at)] += 1
-            return
-        if isinstance(event, TaskRevokeRequested):
-            self.requested.add(event.task_id)
-        if self.watched and event.subject in self.watched:
-            self.kept.append(Change(event.subject, Fact(at, log_time, event), after))
-
-        if self._running is not None:
-            self._running.tell(event, at, log_time, before, after)
-
-        self._folded += 1
-        segment = self._segment
-        segment.append((-1 if before is None else before.last_offset, offset, log_time, value or b""))
-        if self._segment_due is not None:
-            until = after.expires_at
-            if until is None:
-                self._segment_due = None
-            elif until + self._keep > self._segment_due:
-                self._segment_due = until + self._keep
-        if len(segment) >= SEGMENT_RECORDS:
-            self._close_segment()
+    def tell(self, records: Iterable[Record]) -> None:
+        """Fold these records, and remember them as history."""
+        # The hot loop: what it needs stands in names of its own.
+        partition, shard, states, watched, running = self._partition, self._shard, self._states, self.watched, self._running
+        entries, untils = self._entries, self._untils
+        for record in records:
+            offset, log_time, key, value = record
+            at = _position(Position, (partition, offset))
+            try:
+                # A record without a key lies in no partition in particular: no id may be looked for there.
+                event, unknown_fields = read(value, key or b"", at)
+            except EventCorrupt as error:
+                self._bury(record, error)
+                continue
+            before, after = states.tell(event, at, log_time, shard)
+            kind = type(event)
+            if unknown_fields or kind is UnknownEvent:
+                self.counts["unknown_fields" if unknown_fields else "unknown_kinds"] += 1
+            if after is before or after is None:
+                self.counts[reason_dropped(before, event, at)] += 1
+                continue
+            if kind is TaskRevokeRequested:
+                self.requested.add(event.subject)
+            if watched and event.subject in watched:
+                self.kept.append(Change(event.subject, Fact(at, log_time, event), after))
+            if running is not None:
+                running.tell(event, at, log_time, before, after)
+            entries.append((-1 if before is None else before.last_offset, offset, log_time, value or b""))
+            untils.append(after.expires_at)
 
     def finish(self) -> None:
-        """The batch then holds the last state of each subject."""
-        self.counts["folded"] = self._folded
-        self._close_segment()
+        """The batch then holds the history, and the last state of each subject."""
+        self.counts["folded"] = len(self._entries)
+        for at in range(0, len(self._entries), SEGMENT_RECORDS):
+            self._put_segment(self._entries[at : at + SEGMENT_RECORDS], self._untils[at : at + SEGMENT_RECORDS])
         self._put_tasks()
         self._put_groups()
 
@@ -195,13 +192,12 @@ class _Fold:
         self.batch.puts[letter] = _dead_letter(record, error)
         self.batch.look_again(record.log_time + self._keep_dead, letter)
 
-    def _close_segment(self) -> None:
-        if self._segment:
-            key = keys.history(self._segment[0][1])
-            self.batch.puts[key] = rows.encode_segment(self._segment)
-            if self._segment_due is not None:
-                self.batch.look_again(self._segment_due, key)
-        self._segment, self._segment_due = [], 0
+    def _put_segment(self, entries: list[rows.Entry], untils: list[int | None]) -> None:
+        key = keys.history(entries[0][1])
+        self.batch.puts[key] = rows.encode_segment(entries)
+        # A row that stays for ever keeps its history.
+        if None not in untils:
+            self.batch.look_again(max(untils) + self._keep, key)  # type: ignore[type-var, operator]
 
     def _put_tasks(self) -> None:
         before, batch = self._states.tasks_before, self.batch
@@ -210,17 +206,20 @@ class _Fold:
             if meta is old:
                 continue
             batch.tasks[task_id] = meta
-            was = keys.recent(old.born_at, task_id) if old is not None and old.exists else None
-            now = keys.recent(meta.born_at, task_id) if meta.exists else None
-            if was != now:
-                if was is not None:
-                    batch.deletes.append(was)
-                if now is not None:
-                    batch.puts[now] = b""
-            row = keys.state(task_id)
+            self._list(old, meta)
             if meta.revoke_request is not None or (old is not None and old.revoke_request is not None):
-                self._put_open(row, open_task(old), open_task(meta))
-            self._expire(row, old, meta)
+                self._put_open(keys.state(task_id), open_task(old), open_task(meta))
+            self._expire(keys.STATE, task_id, old, meta)
+
+    def _list(self, old: TaskMeta | None, new: TaskMeta) -> None:
+        """List the task by the time of its birth, while it exists."""
+        was = old.born_at if old is not None and old.phase == "alive" else None
+        now = new.born_at if new.phase == "alive" else None
+        if was != now:
+            if was is not None:
+                self.batch.deletes.append(keys.recent(was, new.task_id))
+            if now is not None:
+                self.batch.puts[keys.recent(now, new.task_id)] = b""
 
     def _put_groups(self) -> None:
         before = self._states.groups_before
@@ -230,7 +229,7 @@ class _Fold:
                 row = keys.group(group_id)
                 self.batch.groups[group_id] = meta
                 self._put_open(row, open_group(old), open_group(meta))
-                self._expire(row, old, meta)
+                self._expire(keys.GROUP, group_id, old, meta)
 
     def _put_open(self, row: bytes, old: bytes | None, new: bytes | None) -> None:
         """List what stands open in this row, and no more what does not."""
@@ -240,14 +239,14 @@ class _Fold:
         elif new != old:
             self.batch.puts[keys.opened(row)] = new
 
-    def _expire(self, row: bytes, old: TaskMeta | GroupMeta | None, new: TaskMeta | GroupMeta) -> None:
+    def _expire(self, tag: bytes, subject: str, old: TaskMeta | GroupMeta | None, new: TaskMeta | GroupMeta) -> None:
         """Have the sweep look at this row in time.
 
         A row may be looked at too early (the sweep then looks again when it is due), never too late: so a deadline that only moved
         back needs no new entry.
         """
         if new.expires_at is not None and (old is None or old.expires_at is None or new.expires_at < old.expires_at):
-            self.batch.look_again(new.expires_at + self._keep, row)
+            self.batch.look_again(new.expires_at + self._keep, tag + subject.encode())
 
 
 def _subject(record: Record) -> str:

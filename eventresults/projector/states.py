@@ -52,7 +52,7 @@ class States:
         task = self.tasks.get(task_id)
         if task is not None and task.expires_at is not None and task.expires_at + self._keep <= log_time:
             task = None  # as `_unless_due` has it
-        after = apply(task, cast("TaskKind", event), at, log_time, unfinished_expires=self._unfinished)
+        after = apply(task, cast("TaskKind", event), at, log_time, self._unfinished)
         if after is not None:
             self.tasks[task_id] = after
         return task, after
@@ -63,7 +63,7 @@ class States:
         if isinstance(event, UnknownEvent):
             task = self._unless_due(self.tasks.get(subject), log_time)
             if task is not None:
-                known = apply(task, event, at, log_time, unfinished_expires=self._unfinished)
+                known = apply(task, event, at, log_time, self._unfinished)
                 self.tasks[subject] = known or task
                 return task, known
         if subject not in self.groups:

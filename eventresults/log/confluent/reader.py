@@ -18,6 +18,9 @@ from eventresults.log.confluent.meaning import END, OUTSIDE, meaning
 
 logger = logging.getLogger(__name__)
 
+#: Makes a record in half the time of calling it.
+_record = tuple.__new__
+
 
 class ConfluentReader(BrokerReader):
     """Reads through one consumer."""
@@ -58,19 +61,19 @@ class ConfluentReader(BrokerReader):
         consumer.close()
 
     def _polls(self, messages: Iterable[Any]) -> dict[int, Poll]:
-        records: defaultdict[int, list[Record]] = defaultdict(list)
+        by_partition: defaultdict[int, list[Any]] = defaultdict(list)
         ends: dict[int, int] = {}
         for message in messages:
             if message.error() is None:
-                records[message.partition()].append(Record(message.offset(), message.timestamp()[1], message.key(), message.value()))
+                by_partition[message.partition()].append(message)
             elif message.error().code() == END:
                 # Beyond the last record, when it was followed by a hole.
                 ends[message.partition()] = message.offset()
             else:
                 self._failure = self._meaning(message) or self._failure
         polls = {}
-        for number in records.keys() | ends.keys():
-            found = records.get(number, [])
+        for number in by_partition.keys() | ends.keys():
+            found = [_record(Record, (one.offset(), one.timestamp()[1], one.key(), one.value())) for one in by_partition.get(number, ())]
             next_offset = max(found[-1].offset + 1 if found else 0, ends.get(number, 0))
             if next_offset > self._positions.get(number, next_offset):
                 self._positions[number] = next_offset
