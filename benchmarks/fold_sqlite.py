@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from benchmarks.work import facts, fill
+from eventresults.cli.entry import relax_collector
 from eventresults.log.base import Poll
 from eventresults.log.sqlite import SqliteLog
 from eventresults.projector import Projector
@@ -63,6 +64,7 @@ def main() -> None:
     parser.add_argument("--poll", type=int, default=10_000)
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
+    relax_collector()  # as `eventresults serve` does
     with tempfile.TemporaryDirectory() as folder:
         log = SqliteLog(Path(folder) / "log.db")
         fill(log, facts(options.tasks))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
-from eventresults.cli.entry import run
+from eventresults.cli.entry import program
 
 
 def main() -> NoReturn:
     """Serve until SIGTERM; exits with the codes of `eventresults.cli.exits`."""
-    sys.exit(run(["serve", *sys.argv[1:]]))
+    program(["serve", *sys.argv[1:]])
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.peers.job import Watch, asked
 from benchmarks.peers.sameness import checksum
 from eventresults import bootstrap
+from eventresults.cli.entry import relax_collector
 from eventresults.config import load_settings
 from eventresults.log.own import OwnWrites
 from eventresults.view.base import ViewReader
@@ -56,6 +57,7 @@ def _written(moment: datetime | None) -> str | None:
 
 def main() -> None:
     """Fold the topic."""
+    relax_collector()  # as `eventresults serve` does
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--client", required=True)
     job, options = asked(parser)

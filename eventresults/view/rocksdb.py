@@ -239,7 +239,7 @@ def _options(cache: Cache, buffers: WriteBufferManager, write_buffers: int) -> O
     options.create_if_missing(create_if_missing=True)
     options.set_block_based_table_factory(blocks)
     options.set_write_buffer_manager(buffers)
-    options.set_write_buffer_size(min(32 * MEGABYTE, write_buffers // 2))
+    options.set_write_buffer_size(min(64 * MEGABYTE, write_buffers // 2))
     options.set_max_write_buffer_number(4)
     options.set_max_total_wal_size(write_buffers)
     options.set_compression_per_level([DBCompressionType.none()] * 2 + [DBCompressionType.lz4()] * 5)

@@ -30,9 +30,7 @@ GROUP = GroupMeta(group_id="g", size=2, parts={"t/0": ["SUCCESS", 3]}, claim={"b
 
 @pytest.mark.parametrize("meta", [TaskMeta(task_id="t"), TASK, TaskMeta(task_id="t").evolve(result=1)])
 def test_a_task_row_reads_as_it_was_written(meta):
-    back = rows.decode_task(rows.encode_task(meta))
-    assert back == meta
-    assert repr(back) == repr(meta)
+    assert rows.decode_task(rows.encode_task(meta)) == meta
 
 
 @pytest.mark.parametrize("meta", [GroupMeta(group_id="g"), GROUP])

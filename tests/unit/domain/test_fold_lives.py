@@ -124,7 +124,6 @@ def test_forgotten_ends_the_life_and_leaves_a_tombstone():
         "task_id",
         "phase",
         "date_done",
-        "partition",
         "first_offset",
         "last_offset",
         "facts",
