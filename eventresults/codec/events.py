@@ -134,7 +134,7 @@ def read(
 ) -> tuple[TaskEvent | UnknownEvent, int]:
     """`decode` for those who read many: a plain tuple."""
     if value is not None and value.startswith(_HEAD):
-        event = _read_ours(value, key)
+        event = read_ours(value, key)
         if event is not None:
             return event, 0
     try:
@@ -146,8 +146,8 @@ def read(
         raise EventCorrupt(f"The record{where} is no event: {reason}. Find out who wrote it.", reason=reason, **facts) from None
 
 
-def _read_ours(value: bytes, key: bytes | None) -> TaskEvent | None:
-    """The event in a record just as this version writes it; None where a closer look is due."""
+def read_ours(value: bytes, key: bytes | None) -> TaskEvent | None:
+    """The event in a record that begins as this version writes it; None where a closer look is due."""
     try:
         if len(value) > _DEEP and value.count(b"[") + value.count(b"{") > MAX_DEPTH:
             _refuse_depth(value)
@@ -159,15 +159,13 @@ def _read_ours(value: bytes, key: bytes | None) -> TaskEvent | None:
     except (ValueError, OverflowError, RecursionError):
         return None
     subject = essence[0].encode()
-    if (
-        (subject != key and key is not None)
-        or not 0 < len(subject) <= LONGEST
-        or not essence[1]
-        or essence[2].tzinfo is not UTC
-        or (shape.has_other_times and not shape.in_utc(event))
-    ):
-        return None
-    return event
+    if (subject == key or key is None) and 0 < len(subject) <= LONGEST and essence[1] and essence[2].tzinfo is UTC:
+        for name in shape.other_times:
+            when = getattr(event, name)
+            if when is not None and when.tzinfo is not UTC:
+                return None
+        return event
+    return None
 
 
 def _refuse_depth(value: bytes) -> None:

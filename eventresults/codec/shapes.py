@@ -32,22 +32,14 @@ class Shape:
         self.fields = frozenset(self.names)
         self.payloads = self.fields & PAYLOADS
         self.times = tuple(name for name in self.names if name in TIMES)
+        self.other_times = self.times[1:]
         self.subject = "subject" if cls is UnknownEvent else "group_id" if issubclass(cls, GroupFact) else "task_id"
         #: Of an event: its subject, its id, its time, and then its payloads and other times.
         self.essence: Callable[[Event], tuple[Any, ...]] = attrgetter(
-            self.subject, "event_id", "time", *sorted(self.payloads), *self.times[1:]
+            self.subject, "event_id", "time", *sorted(self.payloads), *self.other_times
         )
-        self.has_other_times = len(self.times) > 1
         #: The event of a dict; raises msgspec's ValidationError.
         self.validate = partial(msgspec.convert, type=cls)
-
-    def in_utc(self, event: Event) -> bool:
-        """Whether its times are in UTC."""
-        for name in self.times:
-            when = getattr(event, name)
-            if when is not None and when.tzinfo is not UTC:
-                return False
-        return True
 
     def make_times(self, record: dict[str, Any]) -> None:
         """Turn the texts of times in the record into datetimes. Raises ValueError, TypeError, OverflowError."""
