@@ -45,7 +45,7 @@ url, group, number, home = sys.argv[1:]
 settings = load_settings(url)
 log = bootstrap.make_log(settings)
 member = Member(
-    bootstrap.group_log(settings, log), FolderPlace(Path(home) / number, bootstrap.make_stores()), group=group,
+    bootstrap.group_log(settings, log), FolderPlace(Path(home) / number, bootstrap.make_stores(settings)), group=group,
     address=f"http://127.0.0.1:{number}", instance_id=number, session_timeout=60.0,
 )
 with open(f"{home}/{number}.said", "w") as said:

@@ -148,15 +148,16 @@ def view_folder(settings: Settings) -> Path:
     return Path(platformdirs.user_cache_dir("eventresults")) / f"{settings.log.topic}-{name}"
 
 
-def make_stores() -> Callable[[Path], Store]:
-    """Opens stores on disk that share memory among themselves."""
+def make_stores(settings: Settings) -> Callable[[Path], Store]:
+    """Opens stores on disk that share the view's memory among themselves."""
     from eventresults.view.rocksdb import RocksResources, RocksStore  # noqa: PLC0415
 
     resources: list[RocksResources] = []
 
     def make_store(path: Path) -> Store:
         if not resources:
-            resources.append(RocksResources())
+            buffers = settings.view_memory // 3
+            resources.append(RocksResources(block_cache=settings.view_memory - buffers, write_buffers=buffers))
         return RocksStore(path, resources=resources[0])
 
     return make_store

@@ -83,7 +83,7 @@ class Tracker:
         self.log: Log = bootstrap.make_log(settings)
         self._guard, self.opener = bootstrap.make_guard(settings)
         self._appender = bootstrap.make_appender(settings, self.log)
-        self._make_store = bootstrap.make_stores()
+        self._make_store = bootstrap.make_stores(settings)
         self._place = bootstrap.make_place(settings, self._make_store)
         self._projections = bootstrap.projections(settings, projections)
         self._view: PointedView | GroupView = bootstrap.make_view(settings, self.log, self._appender.own, self._place, self._projections)

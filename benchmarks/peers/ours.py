@@ -66,7 +66,7 @@ def main() -> None:
     )
     watch = Watch()
     log = Noted(bootstrap.make_log(settings), watch)
-    place = bootstrap.make_place(settings, bootstrap.make_stores())
+    place = bootstrap.make_place(settings, bootstrap.make_stores(settings))
     view = bootstrap.make_view(settings, log, OwnWrites(), place, bootstrap.projections(settings))  # type: ignore[arg-type]
     view.recent(limit=1)  # of any task, so that all partitions have to be folded to their ends
     watch.stop()

@@ -58,7 +58,7 @@ def serve(settings: Settings, baton: Baton, *, idle: float, silent: int | None) 
     """Own the view, unless another does by now. Raises what opening it does."""
     over = threading.Event()
     log = bootstrap.make_log(settings)
-    place = bootstrap.make_place(settings, bootstrap.make_stores())
+    place = bootstrap.make_place(settings, bootstrap.make_stores(settings))
     finder = HostFinder(
         log,
         place,

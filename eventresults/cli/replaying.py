@@ -122,7 +122,7 @@ class Replaying:
         info = self._log.info(tracker.settings.connect_timeout)
         with _folder(folder) as path:
             notes = self._notes(path / MARK)
-            stores = bootstrap.make_stores()
+            stores = bootstrap.make_stores(tracker.settings)
             with Meter("Folding", unit="offsets") as meter:
                 opened, tally = fold_stretch(
                     self._log,

@@ -44,7 +44,7 @@ def run(terms: Terms, membering: Membering, settings: Settings, *, level: str) -
         registered = bootstrap.projections(settings)
         member = Member(
             shared,
-            FolderPlace(folder, bootstrap.make_stores()),
+            FolderPlace(folder, bootstrap.make_stores(settings)),
             group=membering.group,
             address=_address(membering, service.address),
             instance_id=membering.instance_id,

@@ -97,7 +97,10 @@ class Settings(BaseModel):
     encrypt: Annotated[Any, BeforeValidator(_view), Allowed("a TOML file's path, or an Encryption")] = Field(
         None, description="Whose values are encrypted by whose key, and where the keys are; readers need it to read them."
     )
-    max_poll_records: Many = Field(5_000, description="Records that the projector folds into one commit, at most.")
+    view_memory: Bytes = Field(
+        ByteSize(384 * 2**20),
+        description="Memory of a view that this process owns: a third for rows not yet on disk, the rest for blocks that were read.",
+    )
 
     result_expires: Lifetime = Field(7 * 86_400.0, description="How long a finished task stays in the view; never if 0.")
     unfinished_expires: Lifetime = Field(30 * 86_400.0, description="How long a task without an end stays in the view; never leaves if 0.")

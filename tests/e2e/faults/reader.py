@@ -49,7 +49,7 @@ class MortalStore(RocksStore):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def make_stores() -> Callable[[Path], RocksStore]:
+def make_stores(_settings) -> Callable[[Path], RocksStore]:
     """As `bootstrap.make_stores`, of small stores: what is flushed often can be damaged often."""
     resources = RocksResources(block_cache=4 * MEGABYTE, write_buffers=MEGABYTE)
     return lambda path: MortalStore(path, resources=resources)
