@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from msgspec.structs import asdict
 
+from eventresults.domain import fold as fold_module
 from eventresults.domain.events import Event
-from eventresults.domain.fold import UNFINISHED_EXPIRES, apply, reason_dropped
+from eventresults.domain.fold import UNFINISHED_EXPIRES, TaskKind, apply, reason_dropped
 from eventresults.domain.meta import TaskMeta
 from eventresults.domain.position import Position
 from tests.support.events import (
@@ -327,3 +330,8 @@ def test_every_kind_of_fact_leaves_its_books_the_same_way():
         event: Event = kind()
         meta = apply(before, event, Position(0, 7), LOG_EPOCH + 9)
         assert (meta.last_offset, meta.log_time, meta.facts, len(meta.seen)) == (7, LOG_EPOCH + 9, 2, 16)
+
+
+def test_every_kind_of_fact_of_a_task_has_its_step_in_every_case():
+    for table in (fold_module._DECIDING, fold_module._INFORMING, fold_module._COMPLETING):
+        assert set(table) == set(get_args(TaskKind))
