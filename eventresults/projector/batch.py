@@ -113,15 +113,17 @@ def fold_poll(
     counts["swept"] = sweep(shard, batch, now=log_time, keep=lifetimes.history, most=max(SWEEP_ROWS, 2 * len(records)))
     counts["records"] = len(records)
     marks = {} if running is None else running.batch_into(batch)
-    total = Counter(head.counts)
-    total.update({name: number for name, number in counts.items() if number})
+    total = dict(head.counts)
+    for name, number in counts.items():
+        if number:
+            total[name] = total.get(name, 0) + number
     batch.head = replace(
         head,
         next_offset=poll.next_offset,
         last_offset=last.offset if last else head.last_offset,
         fingerprint=fingerprint(last) if last else head.fingerprint,
         log_time=log_time,
-        counts=dict(total),
+        counts=total,
         projections=marks,
     )
     return Folded(batch, shard, records, states, fold.watched, fold.kept, fold.requested)
