@@ -244,6 +244,10 @@ def _options(cache: Cache, buffers: WriteBufferManager, write_buffers: int) -> O
     options.set_max_total_wal_size(write_buffers)
     options.set_compression_per_level([DBCompressionType.none()] * 2 + [DBCompressionType.lz4()] * 5)
     options.set_bottommost_compression_type(DBCompressionType.lz4())  # levels are counted from the lowest in use
+    # Rows are written once or twice and mostly read while they are young: what waits in level 0 is merged less often.
+    options.set_level_zero_file_num_compaction_trigger(8)
+    options.set_max_bytes_for_level_base(512 * MEGABYTE)
+    options.set_target_file_size_base(128 * MEGABYTE)
     options.set_max_background_jobs(2)
     options.set_max_file_opening_threads(1)
     options.set_keep_log_file_num(2)
