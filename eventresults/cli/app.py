@@ -1,64 +1,95 @@
-"""The whole command, noun by noun."""
+"""The whole command, noun by noun. A noun's file is imported when one of its commands is asked for, and not to be listed."""
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, Any
+from collections import UserDict
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperGroup
 
-from eventresults.cli import (
-    archive,
-    audit,
-    configuration,
-    demo,
-    doctor,
-    events,
-    outbox,
-    privacy,
-    projection,
-    replay,
-    schema,
-    serve,
-    state,
-    task,
-    topic,
-    view,
-)
 from eventresults.cli.exits import EPILOG
 from eventresults.cli.terminal import write
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.add_typer(task.app, name="task")
-app.add_typer(events.app, name="events")
-app.add_typer(topic.app, name="topic")
-app.add_typer(view.app, name="view")
-app.add_typer(projection.app, name="projection")
-app.add_typer(outbox.app, name="outbox")
-app.add_typer(audit.app, name="audit")
-app.add_typer(privacy.app, name="privacy")
-app.add_typer(archive.app, name="archive")
-app.add_typer(schema.app, name="schema")
-app.add_typer(configuration.app, name="config")
-app.command()(doctor.doctor)
-app.command()(demo.demo)
-app.command()(state.state)
-app.command()(replay.replay)
-app.command()(serve.serve)
-app.command()(serve.healthcheck)
+
+class Part(NamedTuple):
+    """A command, or a noun and those below it: where it is, and the first sentence of its help."""
+
+    file: str
+    name: str
+    summary: str
+
+
+PARTS = {
+    "doctor": Part("doctor", "doctor", "Check Python, dependencies, configuration, log, topic, view, disk and clock."),
+    "demo": Part("demo", "demo", "Run about 1,800 real tasks and ask everything about them."),
+    "state": Part("state", "state", "Show the whole system at a moment: how many tasks were in which state, and the newest of them."),
+    "replay": Part(
+        "replay",
+        "replay",
+        "Tell a stretch of the log again: as JSON lines (default), into another log, or to a fold of its own in a scratch view.",
+    ),
+    "serve": Part("serve", "serve", "Own the view and serve it: REST, server-sent events, a WebSocket, health and metrics, until SIGTERM."),
+    "healthcheck": Part("serve", "healthcheck", "Ask a service whether it is ready, as container health checks do."),
+    "task": Part("task", "app", "Show, wait for, forget and revoke tasks."),
+    "events": Part("events", "app", "Read the log, follow it, and append to it."),
+    "topic": Part("topic", "app", "Create and check the topic."),
+    "view": Part("view", "app", "Look at the view, rebuild it, verify it, keep snapshots of it."),
+    "projection": Part("projection", "app", "Read projections: folds of your own, run beside the view."),
+    "outbox": Part("outbox", "app", "Facts that wait for the log in files."),
+    "audit": Part("audit", "app", "Prove that the log was not altered: sign it, verify it, prove single events."),
+    "privacy": Part("privacy", "app", "Keep private data private: keys, erasing a subject, trying policies out."),
+    "archive": Part("archive", "app", "Keep every event in Parquet files, and ask them anything."),
+    "schema": Part("schema", "app", "The schema of events."),
+    "config": Part("configuration", "app", "The configuration in force."),
+}
+
+
+class Commands(UserDict[str, Any]):
+    """The parts as commands, each made when it is asked for; the help of each ends with the exit codes."""
+
+    def __getitem__(self, name: str) -> Any:
+        """Import what does it. Raises KeyError for a name that is none."""
+        part: Part = self.data[name]
+        found = getattr(import_module(f"eventresults.cli.{part.file}"), part.name)
+        around = _typer()
+        if isinstance(found, typer.Typer):
+            around.add_typer(found, name=name)
+        else:
+            around.command(name)(found)
+        made = typer.main.get_group(around).commands[name]
+        _explain_exits(made)
+        return made
+
+
+class Whole(TyperGroup):
+    """`eventresults`: lists its parts without importing them."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = Commands(PARTS)
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the context is the base class's
+        """Their names, in the order of the help."""
+        return list(PARTS)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """What the help says of each."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, part.summary) for name, part in PARTS.items()])
+
+
+def _typer(**settings: Any) -> typer.Typer:
+    return typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, **settings)
+
+
+app = _typer(cls=Whole, no_args_is_help=True, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 
 
 def command() -> Any:
-    """The command to run; the help of each of its parts ends with the exit codes."""
-    whole = typer.main.get_command(app)
-    _explain_exits(whole)
-    return whole
+    """The command to run."""
+    return typer.main.get_command(app)
 
 
 def _explain_exits(one: Any) -> None:
@@ -75,6 +106,8 @@ def _version(asked: bool) -> None:
 
 def installed_version() -> str:
     """The version of the installed package."""
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - slow to import, for one option
+
     try:
         return version("eventresults")
     except PackageNotFoundError:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from eventresults.cli import reference
+from eventresults.cli.app import PARTS, command
 from eventresults.cli.entry import run
 from eventresults.cli.exits import MEANINGS
 
@@ -75,6 +76,11 @@ def test_the_whole_help_runs(capsys):
     shown = capsys.readouterr().out
     for words in PATHS.values():
         assert words[0] in shown
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_the_whole_help_says_of_each_what_its_own_help_says_first(name):
+    assert " ".join(command().commands[name].help.split()).startswith(PARTS[name].summary)
 
 
 def test_the_version_is_told(capsys):
