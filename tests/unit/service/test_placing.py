@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Mapping
 
 import pytest
@@ -33,10 +32,12 @@ class Members:
 
     def __init__(self, *members: Member):
         self.links = list(members)
+        self.found: list[Member] = []
         self.on_found: Callable[[Member], None] = lambda _: None
 
     def link(self, _partition: int, _deadline: float) -> Member:
         found = self.links[0]
+        self.found.append(found)
         self.on_found(found)
         return found
 
@@ -98,7 +99,7 @@ def test_a_member_that_still_tells_of_a_deleted_log_is_waited_for(scene):
     # when: its place goes to one that has not
     members.links = [members.links[0], second]
     placing.lost(members.links[0])
-    time.sleep(0.3)
+    until(lambda: members.found.count(second) > 1)  # it was asked for again, so it was found before and not taken
     assert second.watched == []
     second.log_id = "created again"
 
