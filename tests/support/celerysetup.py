@@ -23,6 +23,7 @@ def made(name: str, **conf: Any) -> Celery:
             "data_folder_in": str(folder() / "queue"),
             "data_folder_out": str(folder() / "queue"),
             "control_folder": str(folder() / "control"),
+            "polling_interval": 0.05,  # seconds; 1 by default
         },
         result_backend_transport_options=json.loads(os.environ.get("EVENTRESULTS_TEST_OPTIONS", "{}")),
         worker_hijack_root_logger=False,
