@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+import threading
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -39,3 +40,24 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     finally:
         joins.share_flag(before)
+
+
+#: How long a client of Kafka's that was closed may take to end.
+ENDING_SECONDS = 10.0
+
+
+@pytest.fixture(autouse=True)
+def no_kafka_client_is_left_open() -> Iterator[None]:
+    """kafka-python's threads use Python's global `random`, and hypothesis refuses every test that runs beside them, whoever left them."""
+    before = set(threading.enumerate())
+    yield
+    left = [thread for thread in threading.enumerate() if thread not in before and _is_of_kafka_python(thread)]
+    for thread in left:
+        thread.join(ENDING_SECONDS)
+    names = [thread.name for thread in left if thread.is_alive()]
+    if names:
+        pytest.fail(f"the test left a client of Kafka's open: {', '.join(names)}", pytrace=False)
+
+
+def _is_of_kafka_python(thread: threading.Thread) -> bool:
+    return thread.name.startswith("kafka-io-") or type(thread).__module__.startswith("kafka.")
