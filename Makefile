@@ -14,9 +14,9 @@ demo: $(VENV)/.installed ## Run about 1,800 real tasks on the embedded log, and 
 demo-audit: $(VENV)/.archiving ## Archive, query, report, verify, sign and tamper with the demo's tasks and a made-up day (EVENTS=1000000)
 	PYTHON=$(BIN)/python EVENTS=$(EVENTS) TASKS=$(TASKS) examples/demo-audit.sh
 
-test: $(VENV)/.developing ## Run every test, on a real Apache Kafka (needs Java 17+ and Maven)
+test: $(VENV)/.developing ## Run every test, on a real Apache Kafka (needs Java 17+ and Maven; PROCESSES=3)
 	$(BIN)/python -m tests.support.kafka install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(or $(PROCESSES),3) --dist loadfile
 
 check: $(VENV)/.developing ## Lint, types, layers, dependencies, deployment examples
 	$(BIN)/ruff check .

@@ -1,8 +1,7 @@
 """pytest fixtures over a real Kafka; a conftest names this module in `pytest_plugins`.
 
 With EVENTRESULTS_TEST_KAFKA=host:port set, the tests use that Kafka instead of starting one, and those that end or start
-brokers are skipped. Under pytest-xdist each worker starts a broker of its own (two seconds, some 300 MB): correct, if not
-thrifty. The suite is made to run without xdist.
+brokers are skipped. Under pytest-xdist each process starts a broker of its own (two seconds, some 300 MB), which its tests may kill.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class MakeTopic(Protocol):
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[Kafka]:
-    """A running Kafka of one broker for the whole session. A test that kills it starts it again itself."""
+    """A running Kafka of one broker for the whole session of this process. A test that kills it starts it again itself."""
     address = os.environ.get(ADDRESS_VARIABLE)
     if address:
         yield BorrowedKafka(address, because=f"was named by {ADDRESS_VARIABLE}")
