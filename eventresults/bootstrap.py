@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from pydantic import SecretStr
-
 from eventresults.archive import as_log
 from eventresults.config import Settings
 from eventresults.config.handover import hand_over
@@ -35,6 +33,8 @@ from eventresults.service.unfit import patched_by
 from eventresults.view.base import Store
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from eventresults.service.group import GroupView
 
 

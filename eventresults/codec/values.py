@@ -34,18 +34,20 @@ looks like a tag (unknown, or holding what its tag cannot) is read back as the d
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import timedelta
 from enum import Enum
 from functools import lru_cache
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, RootModel, TypeAdapter
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from eventresults.codec import tags
 from eventresults.codec.tags import LARGEST, SMALLEST, TAG, is_tagged, is_utf8, tagged
 from eventresults.codec.wire import MAX_DEPTH, Refused, check_depth, check_wire, key_step
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 __all__ = ["MAX_DEPTH", "Opaque", "check_wire", "decode_as", "decode_value", "encode_value"]
 
@@ -97,7 +99,7 @@ def decode_as(wire: Any, as_type: type[T]) -> T:
     try:
         adapter: TypeAdapter[T] = _adapter(key)
     except TypeError:  # unhashable: Annotated with a list in it, say
-        adapter = TypeAdapter(as_type)
+        adapter = _adapter.__wrapped__(key)
     return adapter.validate_python(decode_value(wire), by_alias=True, by_name=True)
 
 
@@ -203,10 +205,13 @@ def _encode_other(obj: Any, depth: int) -> Any:  # noqa: C901, PLR0911 - one bra
     for base, encoder in tags.ENCODERS.items():
         if isinstance(obj, base):
             return _encode_leaf(obj, encoder)
-    if isinstance(obj, RootModel):
-        return _encode(obj.root, depth)
-    if isinstance(obj, BaseModel):
-        return _encode_dict(dict(obj), depth + 1, _field_step)
+    if "pydantic" in sys.modules:  # where nobody imported it there are no models, and it is slow to import
+        from pydantic import BaseModel, RootModel  # noqa: PLC0415
+
+        if isinstance(obj, RootModel):
+            return _encode(obj.root, depth)
+        if isinstance(obj, BaseModel):
+            return _encode_dict(dict(obj), depth + 1, _field_step)
     if is_dataclass(obj) and not isinstance(obj, type):
         return _encode_dict(_encode_leaf(obj, _fields_of), depth + 1, _field_step)
     raise Refused(obj, "no rule covers its type. Record a dict, a dataclass or a text of what matters in it instead.")
@@ -257,4 +262,6 @@ _CONTAINERS: dict[str, Callable[[list[Any]], Any]] = {
 
 @lru_cache(maxsize=256)
 def _adapter(as_type: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter  # noqa: PLC0415 - only who asks for types needs it
+
     return TypeAdapter(as_type)

@@ -80,6 +80,14 @@ def test_names_that_are_light_load_little():
     assert not THIRD_PARTY & loaded
 
 
+def test_only_who_connects_loads_what_reads_settings():
+    # when
+    loaded = modules_after("import eventresults.worker.child; from eventresults import AsyncResult, Recorder, TaskSent, TrackedExecutor")
+
+    # then
+    assert not (HEAVY | {"pydantic", "pydantic_core", "platformdirs"}) & loaded
+
+
 def test_a_name_that_is_none_is_an_attribute_error():
     with pytest.raises(AttributeError, match="has no attribute 'AsyncResults'"):
         eventresults.AsyncResults  # noqa: B018
