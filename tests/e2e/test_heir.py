@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.test_one_host import CHILD, DEADLINE, OPENING, TAKEOVER, Host, Peer, assert_told_once_each, host, stopped_at
+from tests.support.views import until
 
 __all__ = ["host"]
 
@@ -129,7 +130,21 @@ def test_children_of_a_killed_owner_live_on_by_one_heir_and_then_by_another(fami
     last = family.start()
     assert last.ask("tracker.verify()") == []
     assert last.ask("[read('later'), owns()]") == ["SUCCESS", True]
-    assert "Traceback" not in family.stderr()
+    assert "Traceback" not in family.stderr() + (family.view / "HEIR.log").read_text()
+
+
+def test_who_captures_what_a_program_says_waits_for_no_heir(family: Host):
+    # given
+    parent, [child] = forks(family, "a")
+    begun = family.kill(parent)
+    family.succeed("t1")
+
+    # when
+    read_by_all([child], begun, "t1")
+
+    # then: nothing that was open in who had it started is open in it
+    open_in = Path(f"/proc/{the_heir(family, [child])}/fd")
+    until(lambda: {str((open_in / number).readlink()) for number in "012"} == {os.devnull, str(family.view / "HEIR.log")})
 
 
 def test_an_owner_that_is_stopped_before_it_listens_is_succeeded_by_an_heir(family: Host):
@@ -175,7 +190,7 @@ def test_a_stopped_heir_is_succeeded_and_ends_when_it_is_woken(family: Host, rec
         assert time.monotonic() - begun < DEADLINE
         time.sleep(0.02)
     assert read_by_all(children, time.monotonic(), "t2") < TAKEOVER
-    assert "Traceback" not in family.stderr()
+    assert "Traceback" not in family.stderr() + (family.view / "HEIR.log").read_text()
 
 
 def test_an_heir_that_cannot_open_the_log_says_so_to_who_waits_for_it(family: Host):

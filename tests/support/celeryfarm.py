@@ -81,17 +81,9 @@ class Farm:
 
     def run(self, *arguments: str) -> str:
         """What such a command prints."""
-        # Its errors go to a file: a pipe would be open for as long as the process that it had own the view, which has them, too.
-        with (self.folder / "command.log").open("ab") as errors:
-            done = subprocess.run(
-                self.celery(*arguments),
-                env={**os.environ, **self.settings},
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                timeout=DEADLINE,
-                check=True,
-            )
+        done = subprocess.run(
+            self.celery(*arguments), env={**os.environ, **self.settings}, capture_output=True, text=True, timeout=DEADLINE, check=True
+        )
         return done.stdout
 
     def lose_commands(self) -> None:
