@@ -16,6 +16,7 @@ from eventresults.client.callbacks import Callbacks
 from eventresults.client.decoding import PLAIN, Decoder
 from eventresults.client.inbox import Inbox
 from eventresults.client.metadict import MetaDict, meta_dict
+from eventresults.client.pending import Runner
 from eventresults.client.registry import Registry, closed_error
 from eventresults.client.resultset import ResultSet
 from eventresults.client.tuples import plain, result_from_tuple
@@ -70,6 +71,8 @@ class Backend:
         self.recorder = recorder
         self.reader = reader
         self.callbacks = callbacks or Callbacks()
+        #: Runs what users hand in; one for all promises, of which there may be a million.
+        self.call: Runner = self.callbacks.put
         self.registry = Registry(reader, self.callbacks)
         self.result_expires = result_expires
         self.read_timeout = read_timeout

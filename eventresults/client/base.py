@@ -52,5 +52,6 @@ class Late(Generic[T]):
     def __get__(self, instance: object | None, owner: type) -> T | None:
         if instance is None:
             return None
-        value = instance.__dict__[self._name] = self._find(instance)
+        value = self._find(instance)
+        setattr(instance, self._name, value)  # which, unlike a look at its __dict__, has the instance make none
         return value

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
-from collections import deque
 from collections.abc import Callable
-from time import monotonic
+from contextlib import suppress
 
 logger = logging.getLogger(__name__)
 
@@ -30,69 +30,89 @@ class Callbacks:
 
     def renew(self) -> None:
         """Begin anew in a forked child, where the thread is not, and a lock may be held for ever. What was put is the parent's to do."""
-        self._jobs: deque[Callable[[], object]] = deque()
+        self._jobs: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         # Reentrant: a destructor that the garbage collector runs meanwhile may come back here.
-        self._changed = threading.Condition(threading.RLock())
+        self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
 
     def put(self, job: Callable[[], object]) -> bool:
         """Run `job` later. False when it will not be run: this is closed, or the interpreter is going down."""
-        with self._changed:
+        with self._lock:
             # A callback may still call others by what it does: a closing thread sees them off, too.
             if self._closed and (self._given_up or self._thread is not threading.current_thread()):
                 if not self._given_up:
                     logger.warning("a callback was not called: its tracker is closed")
                 return False
-            self._jobs.append(job)
-            if self._thread is not None and self._thread.is_alive():
-                self._changed.notify()
-                return True
-            self._thread = threading.Thread(target=self._run, name=self._name)
-            try:
-                self._thread.start()
-            except RuntimeError:
-                self._thread = None
-                self._jobs.clear()
-                logger.exception("a callback could not be run: no thread can be started any more")
-                return False
-            return True
+            self._jobs.put(job)
+            return self._thread is not None or self._start()
+
+    def run(self, job: Callable[[], object]) -> None:
+        """Run `job` now, on the thread itself; whatever it raises is logged."""
+        try:
+            job()
+        except BaseException:  # a callback may call sys.exit(): that must not stop the others
+            logger.exception("a callback failed")
 
     def stop(self) -> None:
         """Take no more, drop what was put, and wait for nothing: what runs ends by itself."""
-        with self._changed:
+        with self._lock:
             self._closed = self._given_up = True
-            self._jobs.clear()
-            self._changed.notify()
+            self._drop()
+            self._jobs.put(_nothing)  # wakes the thread, which then ends
 
     def close(self, timeout: float = 5.0) -> None:
         """Take no more, and wait at most `timeout` seconds for what was put. Idempotent; from a callback it does not wait."""
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify()
+            self._jobs.put(_nothing)
             thread = self._thread
         if thread is None or thread is threading.current_thread():
             return
         thread.join(timeout)
         if thread.is_alive():
-            with self._changed:
-                left = len(self._jobs)
+            with self._lock:
+                left = self._drop()
             self.stop()
             logger.warning("a callback still runs %g s after its tracker was closed; %d others will not be called", timeout, left)
 
+    def _start(self) -> bool:
+        self._thread = threading.Thread(target=self._run, name=self._name)
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._thread = None
+            self._drop()
+            logger.exception("a callback could not be run: no thread can be started any more")
+            return False
+        return True
+
+    def _drop(self) -> int:
+        """How many jobs were dropped."""
+        dropped = 0
+        with suppress(queue.Empty):
+            while True:
+                dropped += self._jobs.get_nowait() is not _nothing
+        return dropped
+
     def _run(self) -> None:
         while True:
-            with self._changed:
-                until = monotonic() + IDLE_SECONDS
-                while not self._jobs:
-                    remaining = until - monotonic()
-                    if self._closed or remaining <= 0:
-                        if self._thread is threading.current_thread():
-                            self._thread = None
-                        return
-                    self._changed.wait(remaining)
-                job = self._jobs.popleft()
             try:
-                job()
-            except BaseException:  # a callback may call sys.exit(): that must not stop the others
-                logger.exception("a callback failed")
-            del job
+                job = self._jobs.get(timeout=0 if self._closed else IDLE_SECONDS)
+            except queue.Empty:
+                if self._ends():
+                    return
+            else:
+                self.run(job)
+                del job
+
+    def _ends(self) -> bool:
+        """Whether there is still nothing to do; then the next job has another thread started."""
+        with self._lock:
+            idle = self._jobs.empty()
+            if idle and self._thread is threading.current_thread():
+                self._thread = None
+            return idle
+
+
+def _nothing() -> None:
+    pass

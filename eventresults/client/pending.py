@@ -7,6 +7,7 @@ once, and an exception in one is logged and stops no other.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +17,10 @@ from typing import Any, NamedTuple, cast
 from vine import Thenable
 
 logger = logging.getLogger(__name__)
+
+# Guards the moment in which a promise changes, for all of them: it is held for less than a microsecond. Reentrant, for a destructor that
+# the garbage collector runs meanwhile may come back here.
+_changing = threading.RLock()
 
 Runner = Callable[[Callable[[], object]], object]
 
@@ -31,6 +36,11 @@ class Outcome(NamedTuple):
     error: BaseException | None = None
 
 
+def changing() -> threading.RLock:
+    """The lock of all promises, for who decides which one there is: hold it as shortly."""
+    return _changing
+
+
 def run_here(job: Callable[[], object]) -> None:
     """A `Runner` that runs the job at once."""
     job()
@@ -41,15 +51,17 @@ class Promise:
     """Settled at most once; then, and from then on, its callbacks are run by `run`.
 
     `ready`: it came true. `failed`: it did not, and `reason` says why. `value` is (args, kwargs), as vine has it.
+
+    A million of them may be open at once: so each keeps its callbacks in the promises of what these return, which are linked, the last
+    one first, and one lock does for all.
     """
 
-    __slots__ = ("__weakref__", "_listeners", "_lock", "_outcome", "_run", "cancelled")
+    __slots__ = ("__weakref__", "_last", "_outcome", "_run", "cancelled")
 
     def __init__(self, run: Runner) -> None:
         self._run = run
-        self._lock = threading.RLock()
         self._outcome: Outcome | None = None
-        self._listeners: list[_Listener] = []
+        self._last: _Next | None = None
         self.cancelled = False
 
     def then(self, callback: Callable[..., Any] | None, on_error: Callable[..., Any] | None = None) -> Any:
@@ -59,28 +71,28 @@ class Promise:
         """
         if callback is not None and not callable(callback):
             raise TypeError(f"then() takes a callable, not {type(callback).__name__}")
-        after = callback if isinstance(callback, Thenable) else Promise(self._run)
-        listener = _Listener(callback, on_error, after)
-        with self._lock:
-            if self.cancelled:
-                after.cancel()
-                return after
-            outcome = self._outcome
-            if outcome is None:
-                self._listeners.append(listener)
-        if outcome is not None:
-            self._run(partial(listener.tell, outcome))
+        following = _Next(self._run, callback, on_error)
+        with _changing:
+            outcome, cancelled = self._outcome, self.cancelled
+            if outcome is None and not cancelled:
+                following.before, self._last = self._last, following
+        after = following.after
+        if cancelled:
+            after.cancel()
+        elif outcome is not None:
+            self._run(partial(following.tell, outcome))
         return after
 
-    def settle(self, outcome: Outcome) -> bool:
-        """Settle it; False when it was settled or cancelled before."""
-        with self._lock:
+    def settle(self, outcome: Outcome, run: Runner | None = None) -> bool:
+        """Settle it; False when it was settled or cancelled before. `run` runs the callbacks (None: what runs those that come later)."""
+        with _changing:
             if self._outcome is not None or self.cancelled:
                 return False
             self._outcome = outcome
-            listeners, self._listeners = self._listeners, []
-        for listener in listeners:
-            self._run(partial(listener.tell, outcome))
+            last, self._last = self._last, None
+        run = run or self._run
+        for following in _in_order(last):
+            run(partial(following.tell, outcome))
         return True
 
     def __call__(self, *args: Any) -> None:
@@ -99,11 +111,11 @@ class Promise:
 
     def cancel(self) -> None:
         """Call nothing any more; nor will what was chained on it."""
-        with self._lock:
+        with _changing:
             self.cancelled = True
-            listeners, self._listeners = self._listeners, []
-        for listener in listeners:
-            listener.after.cancel()
+            last, self._last = self._last, None
+        for following in _in_order(last):
+            following.after.cancel()
 
     @property
     def ready(self) -> bool:
@@ -131,41 +143,67 @@ class Promise:
         return error
 
 
-class _Listener(NamedTuple):
-    callback: Callable[..., Any] | None
-    on_error: Callable[..., Any] | None
-    after: Any
+class _Next(Promise):
+    """What a promise leads to: the callbacks that hang on it, and the promise of what these return."""
+
+    __slots__ = ("_callback", "_on_error", "_theirs", "before")
+
+    def __init__(self, run: Runner, callback: Callable[..., Any] | None, on_error: Callable[..., Any] | None) -> None:
+        super().__init__(run)
+        self._callback = callback
+        self._on_error = on_error
+        self._theirs: Any = callback if isinstance(callback, Thenable) else None
+        #: The one that hangs on the same promise, and was there before.
+        self.before: _Next | None = None
+
+    @property
+    def after(self) -> Any:
+        """What is settled once the callback was called: a promise that was handed in as one, else this."""
+        return self if self._theirs is None else self._theirs
 
     def tell(self, outcome: Outcome) -> None:
         """Call what is to be called, and settle what comes after. Called once."""
         args, error = outcome
-        if getattr(self.after, "cancelled", False):
+        callback, on_error, after = self._callback, self._on_error, self.after
+        self._callback = self._on_error = self._theirs = None  # who keeps the promise of what they return need not keep them
+        if getattr(after, "cancelled", False):
             return
         try:
-            if error is not None and self.on_error is not None:
-                self.on_error(error)
-                self._break(error)
+            if error is not None and on_error is not None:
+                on_error(error)
+                _break(after, error)
             elif args is None:
-                self._break(cast("BaseException", error))
-            elif self.callback is None:
-                self.after(*args)
-            elif self.after is self.callback:
-                self.callback(*args)
+                _break(after, cast("BaseException", error))
+            elif callback is None:
+                after(*args)
+            elif after is callback:
+                callback(*args)
             else:
-                self.after(self.callback(*args))
+                after(callback(*args))
         except Exception as raised:
             logger.exception("a callback raised")
-            self._break(raised)
+            _break(after, raised)
 
-    def _break(self, error: BaseException) -> None:
-        try:
-            if hasattr(self.after, "throw1"):
-                self.after.throw1(error)
-            else:
-                self.after.throw(error, propagate=False)
-        except Exception as raised:
-            if raised is not error:  # vine raises what it was told, where nobody listens for it
-                logger.exception("a callback raised")
+
+def _in_order(last: _Next | None) -> list[_Next]:
+    """The first one first, and no longer linked."""
+    found: list[_Next] = []
+    while last is not None:
+        found.append(last)
+        last.before, last = None, last.before
+    found.reverse()
+    return found
+
+
+def _break(after: Any, error: BaseException) -> None:
+    try:
+        if hasattr(after, "throw1"):
+            after.throw1(error)
+        else:
+            after.throw(error, propagate=False)
+    except Exception as raised:
+        if raised is not error:  # vine raises what it was told, where nobody listens for it
+            logger.exception("a callback raised")
 
 
 def is_thenable(thing: object) -> bool:
@@ -174,3 +212,11 @@ def is_thenable(thing: object) -> bool:
 
 
 register = Thenable.register
+
+
+def _renew() -> None:
+    global _changing  # noqa: PLW0603 - a forked child may inherit it held by a thread that it does not have
+    _changing = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_renew)

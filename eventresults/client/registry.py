@@ -12,7 +12,7 @@ import logging
 import threading
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -20,7 +20,7 @@ from eventresults.client.callbacks import Callbacks
 from eventresults.codec.ids import key_of
 from eventresults.domain.meta import TaskMeta
 from eventresults.errors import Closed, ViewError
-from eventresults.view.base import Change, Subscription, ViewReader
+from eventresults.view.base import Change, ViewReader
 
 if TYPE_CHECKING:
     from eventresults.client.asyncresult import AsyncResult
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds before asking again for what could not be had.
 RETRY_SECONDS = 1.0
+#: Ids that are looked at in one go: their answers are here at the same time.
+LOOK_IDS = 10_000
 
 
 class Registry:
@@ -66,24 +68,20 @@ class Registry:
         self._clear_graves()
         for result in results:
             key_of(result.id)
-        batch, added = self._enter(results, weak=weak)
-        if not batch.ids:
+        untold, added = self._enter(results, weak=weak)
+        if not untold:
             return
         try:
-            batch.open(self._reader)
+            self._reader.subscribe(untold, self)
         except BaseException:
             for result in added:
                 self.remove(result)
             raise
-        with self._lock:
-            idle = not self._to_read
-            self._to_read.extend(batch.ids)
-        if idle:
-            self._looks.put(self._look)
+        self._subscribed(untold)
 
-    def _enter(self, results: Sequence[AsyncResult], *, weak: bool) -> tuple[_Batch, list[AsyncResult]]:
-        """Note them down; returns the ids to subscribe to, and those results that are new here."""
-        batch = _Batch(self)
+    def _enter(self, results: Sequence[AsyncResult], *, weak: bool) -> tuple[dict[str, _Subject], list[AsyncResult]]:
+        """Note them down; returns what is to be subscribed to, and those results that are new here."""
+        untold: dict[str, _Subject] = {}
         added: list[AsyncResult] = []
         with self._lock:
             if self._closing.is_set():
@@ -92,12 +90,28 @@ class Registry:
                 subject = self._subjects.get(result.id)
                 if subject is None:
                     subject = self._subjects[result.id] = _Subject()
-                if not any(one.is_open for one in subject.batches):
+                if not subject.subscriptions:
                     # Nor does it help that another thread is about to subscribe: facts may come before it has.
-                    batch.take(result.id, subject)
+                    untold[result.id] = subject
                 if subject.hold(result, _Weakly(result, self._graves) if weak else None):
                     added.append(result)
-        return batch, added
+        return untold, added
+
+    def _subscribed(self, subjects: Mapping[str, _Subject]) -> None:
+        """We are told of these from now on: have what was before looked at. Everything may have fired already."""
+        with self._lock:
+            over = []
+            for task_id, subject in subjects.items():
+                if self._subjects.get(task_id) is subject:
+                    subject.subscriptions += 1
+                else:
+                    over.append(task_id)
+            idle = not self._to_read
+            self._to_read.extend(subjects)
+        if over:
+            self._reader.unsubscribe(over, self)
+        if idle:
+            self._looks.put(self._look)
 
     def remove(self, result: AsyncResult) -> None:
         """Wait for this result no longer."""
@@ -107,7 +121,7 @@ class Registry:
             if subject is None or subject.holders.pop(id(result), None) is None or subject.holders:
                 return
             del self._subjects[result.id]
-        subject.close()
+        self._unsubscribe(result.id, subject)
 
     def close(self) -> None:
         """Break every promise that is still open: it raises `Closed`. Idempotent."""
@@ -115,14 +129,14 @@ class Registry:
             self._closing.set()
             subjects, self._subjects = self._subjects, {}
         self._looks.stop()
-        for subject in subjects.values():
-            subject.close()
+        for task_id, subject in subjects.items():
+            self._unsubscribe(task_id, subject)
         if subjects:
             logger.info("the tracker was closed while %d tasks were waited for", len(subjects))
             self._callbacks.put(partial(_abandon, list(subjects.values()), closed_error()))
 
-    def changed(self, change: Change) -> None:
-        """One fact was folded (called on the projector's thread)."""
+    def __call__(self, change: Change, /) -> None:
+        """One fact was folded (see `Listener`)."""
         if isinstance(change.meta, TaskMeta) and change.meta.ready:
             self._finish(change.subject, change.meta)
 
@@ -133,7 +147,18 @@ class Registry:
             if not self._subjects:
                 self._subjects = {}  # an emptied dict keeps the room that its entries took
         if subject is not None:
-            self._callbacks.put(partial(_settle, subject, meta))
+            self._callbacks.put(partial(self._settle, task_id, subject, meta))
+
+    def _settle(self, task_id: str, subject: _Subject, meta: TaskMeta) -> None:
+        """On the callbacks' thread."""
+        self._unsubscribe(task_id, subject)
+        for result in subject.results():
+            result.learn(meta, self._callbacks.run)
+
+    def _unsubscribe(self, task_id: str, subject: _Subject) -> None:
+        """Nobody waits for it any more: it was taken out."""
+        for _ in range(subject.subscriptions):
+            self._reader.unsubscribe((task_id,), self)
 
     # On the thread of looks
 
@@ -141,8 +166,8 @@ class Registry:
         """Read what was registered, then once more what could not be read before."""
         with self._lock:
             ids, self._to_read = [task_id for task_id in self._to_read if task_id in self._subjects], []
-        if ids:
-            self._read(ids, None)
+        for at in range(0, len(ids), LOOK_IDS):
+            self._read(ids[at : at + LOOK_IDS], None)
         again, self._to_retry = self._to_retry, []
         unsure, self._to_confirm = [task_id for task_id in self._to_confirm if task_id in self._subjects], []
         if (again or unsure) and not self._closing.wait(RETRY_SECONDS) and threading.main_thread().is_alive():
@@ -180,12 +205,12 @@ class Registry:
     def _give_up(self, ids: Sequence[str], error: Exception) -> None:
         """Nobody will tell of these: break their promises."""
         with self._lock:
-            left = [subject for task_id in ids if (subject := self._subjects.pop(task_id, None)) is not None]
-        for subject in left:
-            subject.close()
+            left = {task_id: subject for task_id in ids if (subject := self._subjects.pop(task_id, None)) is not None}
+        for task_id, subject in left.items():
+            self._unsubscribe(task_id, subject)
         if left:
             logger.error("%d tasks cannot be waited for: %s", len(left), error)
-            self._callbacks.put(partial(_abandon, left, error))
+            self._callbacks.put(partial(_abandon, list(left.values()), error))
 
     # Clearing up
 
@@ -205,16 +230,16 @@ class Registry:
                 if subject.holders:
                     continue
                 del self._subjects[grave.task_id]
-            subject.close()
+            self._unsubscribe(grave.task_id, subject)
 
 
 class _Subject:
-    """One task id: the results that wait for it, by their address, and the subscriptions that tell of it (mostly one)."""
+    """One task id: the results that wait for it, by their address, and how many subscriptions tell of it (mostly one)."""
 
-    __slots__ = ("batches", "holders")
+    __slots__ = ("holders", "subscriptions")
 
     def __init__(self) -> None:
-        self.batches: tuple[_Batch, ...] = ()
+        self.subscriptions = 0
         self.holders: dict[int, AsyncResult | _Weakly] = {}
 
     def hold(self, result: AsyncResult, weakly: _Weakly | None) -> bool:
@@ -228,52 +253,8 @@ class _Subject:
 
     def results(self) -> list[AsyncResult]:
         """Those that are still alive."""
-        alive = (holder() if isinstance(holder, _Weakly) else holder for holder in self.holders.values())
-        return [result for result in alive if result is not None]
-
-    def close(self) -> None:
-        """Nobody waits for it any more."""
-        for batch in self.batches:
-            batch.release()
-
-
-class _Batch:
-    """The ids that were subscribed to in one call, and the listener of that subscription: closed with the last of them."""
-
-    __slots__ = ("_left", "_registry", "_subscription", "ids", "is_open")
-
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
-        # One entry for each id: taking one off is atomic, where counting down is not.
-        self._left: list[None] = []
-        self._subscription: Subscription | None = None
-        self.ids: list[str] = []
-        #: Whether the subscription is there.
-        self.is_open = False
-
-    def __call__(self, change: Change, /) -> None:
-        self._registry.changed(change)
-
-    def take(self, task_id: str, subject: _Subject) -> None:
-        """This one, too."""
-        if self not in subject.batches:
-            self.ids.append(task_id)
-            self._left.append(None)
-            subject.batches += (self,)
-
-    def open(self, reader: ViewReader) -> None:
-        """Subscribe; everything may fire before we get to know the subscription."""
-        self._subscription = reader.subscribe(self.ids, self)
-        self.is_open = True
-        if not self._left:
-            self._subscription.close()
-
-    def release(self) -> None:
-        """One of the ids is done with."""
-        if self._left:
-            self._left.pop()
-        if not self._left and self._subscription is not None:
-            self._subscription.close()
+        held = [holder() if isinstance(holder, _Weakly) else holder for holder in self.holders.values()]
+        return [result for result in held if result is not None]
 
 
 class _Weakly(weakref.ref["AsyncResult"]):
@@ -288,12 +269,6 @@ class _Weakly(weakref.ref["AsyncResult"]):
         super().__init__(result, graves.append)  # type: ignore[call-arg]
         self.task_id = result.id
         self.key = id(result)
-
-
-def _settle(subject: _Subject, meta: TaskMeta) -> None:
-    subject.close()
-    for result in subject.results():
-        result.learn(meta)
 
 
 def _abandon(subjects: Sequence[_Subject], error: BaseException) -> None:

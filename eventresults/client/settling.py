@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from eventresults.client import pending
 from eventresults.client.decoding import Decoder
 from eventresults.client.identity import TaskIdentity
 from eventresults.client.metadict import MetaDict
-from eventresults.client.pending import Outcome, Promise
+from eventresults.client.pending import Outcome, Promise, Runner
 from eventresults.domain.meta import TaskMeta
 from eventresults.domain.states import PROPAGATE_STATES, TaskState
 
@@ -45,14 +46,15 @@ class Settling(TaskIdentity):
     def on_ready(self) -> Promise:
         """The promise that this task will be ready; its callbacks get the result."""
         promise = self._ready_promise
-        if promise is None:
-            promise = Promise(self.backend.callbacks.put)
+        if promise is not None:
+            return promise
+        promise = Promise(self.backend.call)
+        with pending.changing():
             if not self.is_settled:
                 # Whoever is first makes the one that all get; whoever then learns the end takes it away, and settles it.
-                promise = self.__dict__.setdefault("_ready_promise", promise)
-            if self.is_settled:
-                self.__dict__.pop("_ready_promise", None)
-                self._settle(promise)
+                self._ready_promise = promise = self._ready_promise or promise
+                return promise
+        self._settle(promise)
         return promise
 
     @property
@@ -60,17 +62,17 @@ class Settling(TaskIdentity):
         """Whether this object has seen its task ready, and keeps that; asks nothing."""
         return self._meta is not None or self._cache is not None
 
-    def learn(self, meta: TaskMeta) -> None:
-        """The task is ready, and this is known of it: keep it, and keep the promise."""
+    def learn(self, meta: TaskMeta, run: Runner | None = None) -> None:
+        """The task is ready, and this is known of it: keep it, and keep the promise; `run` as `Promise.settle` has it."""
         if self._meta is None:
             self._meta = meta
-        promise = self.__dict__.pop("_ready_promise", None)
+        promise = self._take_promise()
         if promise is not None:
-            self._settle(promise)
+            self._settle(promise, run)
 
     def abandon(self, error: BaseException) -> None:
         """Nobody will tell whether the task gets ready: break the promise."""
-        promise = self.__dict__.pop("_ready_promise", None)
+        promise = self._take_promise()
         if promise is not None:
             promise.settle(Outcome(None, error))
 
@@ -78,12 +80,17 @@ class Settling(TaskIdentity):
         """Forget what this object keeps."""
         self._meta = self._cache = self._restored = None
 
-    def _settle(self, promise: Promise) -> None:
+    def _take_promise(self) -> Promise | None:
+        with pending.changing():
+            promise, self._ready_promise = self._ready_promise, None
+        return promise
+
+    def _settle(self, promise: Promise, run: Runner | None = None) -> None:
         try:
             error = self.failure()
         except Exception as unreadable:  # noqa: BLE001 - whoever waits is told, whatever it is
             error = unreadable
-        promise.settle(Outcome((self,), error))
+        promise.settle(Outcome((self,), error), run)
 
     def failure(self) -> BaseException | None:
         """The exception that `get` raises; None for a task that did not fail."""

@@ -190,6 +190,10 @@ class FreshReader:
         """See `ViewReader.subscribe`."""
         return self._view.subscribe(subjects, listener)
 
+    def unsubscribe(self, subjects: Iterable[str], listener: Listener) -> None:
+        """See `ViewReader.unsubscribe`."""
+        self._view.listeners.remove(tuple(subjects), listener)
+
     def open_revokes(self, listener: Listener) -> Subscription:
         """See `ViewReader.open_revokes`."""
         return self._view.open_revokes(listener)

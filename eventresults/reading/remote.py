@@ -159,6 +159,10 @@ class RemoteReader:
         self.view.flush()
         return subscription
 
+    def unsubscribe(self, subjects: Iterable[str], listener: Listener) -> None:
+        """See `ViewReader.unsubscribe`."""
+        self._listeners.remove(tuple(subjects), listener)
+
     def open_revokes(self, listener: Listener) -> Subscription:
         """See `ViewReader.open_revokes`."""
         subscription = self._listeners.add_for_revokes(listener)

@@ -241,6 +241,10 @@ class GroupView:
             self._placing.watch(partition, these)
         return subscription
 
+    def unsubscribe(self, subjects: Iterable[str], listener: Listener) -> None:
+        """See `ViewReader.unsubscribe`."""
+        self.listeners.remove(tuple(subjects), listener)
+
     def open_revokes(self, listener: Listener) -> Subscription:
         """See `ViewReader.open_revokes`."""
         self._routes.check_open()

@@ -130,6 +130,10 @@ class PointedView:
             key_of(subject)
         return self._ask(lambda reader, _: reader.subscribe(subjects, listener), None)
 
+    def unsubscribe(self, subjects: Iterable[str], listener: Listener) -> None:
+        """See `ViewReader.unsubscribe`."""
+        self.listeners.remove(tuple(subjects), listener)
+
     def open_revokes(self, listener: Listener) -> Subscription:
         """See `ViewReader.open_revokes`."""
         return self._ask(lambda reader, _: reader.open_revokes(listener), None)

@@ -190,6 +190,12 @@ class ViewReader(Protocol):
     def subscribe(self, subjects: Iterable[str], listener: Listener) -> Subscription:
         """From now on call `listener` with every change of these ids. To miss nothing, subscribe first and read second."""
 
+    def unsubscribe(self, subjects: Iterable[str], listener: Listener) -> None:
+        """End one subscription of this listener for each of these ids, of however many it was; for who keeps no `Subscription` of each.
+
+        Never blocks; safe in `__del__`.
+        """
+
     def open_revokes(self, listener: Listener) -> Subscription:
         """Call `listener` with every `task-revoke-requested` fact folded from now on, whatever its task."""
 

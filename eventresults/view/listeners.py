@@ -60,10 +60,12 @@ class Listeners:
     def add(self, subjects: Iterable[str], listener: Listener) -> Subscribed:
         """Tell this one of every change of these ids from now on."""
         subjects = tuple(dict.fromkeys(subjects))
+        alone = (listener,)
         with self._lock:
             more = [subject for subject in subjects if subject not in self._by_subject]
             for subject in subjects:
-                self._by_subject[subject] = (*self._by_subject.get(subject, ()), listener)
+                others = self._by_subject.get(subject)
+                self._by_subject[subject] = alone if others is None else (*others, listener)
             if more:
                 self.on_more(more)
         self._clear_gone()
@@ -106,6 +108,8 @@ class Listeners:
             elif self._by_subject.pop(subject, None) is not None:
                 fewer.append(subject)
                 self._ahead.pop(subject, None)
+        if not self._by_subject:
+            self._by_subject = {}  # an emptied dict keeps the room that its entries took
         if fewer:
             self.on_fewer(fewer)
 

@@ -32,8 +32,8 @@ class ToldView:
             self._facts.setdefault(event.subject, []).append(fact)
             meta = self._metas[event.subject] = apply(self._metas.get(event.subject), event, at, log_time)
         alive = meta if meta is not None and meta.exists else None
-        for subjects, listener in list(self._listeners):
-            if event.subject in subjects:
+        for subject, listener in list(self._listeners):
+            if event.subject == subject:
                 listener(Change(event.subject, fact, alive))
         return at
 
@@ -52,7 +52,7 @@ class ToldView:
 
     @property
     def subscriptions(self):
-        """How many are open."""
+        """How many are open, each of one id."""
         return len(self._listeners)
 
     def get(self, task_id, *, freshness="default", timeout=None):
@@ -74,19 +74,23 @@ class ToldView:
     def subscribe(self, subjects, listener):
         if self.closed:
             raise Closed("closed", what="view")
-        entry = (frozenset(subjects), listener)
+        subjects = list(subjects)
         with self._lock:
-            self._listeners.append(entry)
-        return _Subscription(self._lock, self._listeners, entry)
+            self._listeners.extend((subject, listener) for subject in subjects)
+        return _Subscription(self, subjects, listener)
+
+    def unsubscribe(self, subjects, listener):
+        with self._lock:
+            for entry in [(subject, listener) for subject in subjects]:
+                self._listeners.remove(entry)
 
 
 class _Subscription:
-    def __init__(self, lock, listeners, entry):
-        self._lock = lock
-        self._listeners = listeners
-        self._entry = entry
+    def __init__(self, view, subjects, listener):
+        self._view = view
+        self._subjects = subjects
+        self._listener = listener
 
     def close(self):
-        # by identity: entries of the same ids and listener are equal
-        with self._lock:
-            self._listeners[:] = [one for one in self._listeners if one is not self._entry]
+        subjects, self._subjects = self._subjects, []
+        self._view.unsubscribe(subjects, self._listener)

@@ -38,7 +38,7 @@ def test_a_child_starts_with_free_locks_and_no_promises_of_its_parent(backend, f
     held, release = threading.Event(), threading.Event()
 
     def hold():
-        with backend.registry._lock, backend._lock, backend.callbacks._changed:
+        with backend.registry._lock, backend._lock, backend.callbacks._lock:
             held.set()
             release.wait(10)
 

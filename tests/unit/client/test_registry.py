@@ -119,11 +119,13 @@ def test_results_of_one_id_share_one_subscription(backend, facts, view, called):
 def test_a_set_is_one_subscription_and_one_read(backend, facts, view):
     from eventresults.client.resultset import ResultSet
 
+    real, calls = view.subscribe, []
+    view.subscribe = lambda ids, listener: calls.append(ids) or real(ids, listener)
     results = ResultSet([result_of(backend, f"t{n}") for n in range(100)])
     results.then(lambda _: None)
 
     looked(backend)
-    assert view.subscriptions == 1
+    assert [len(ids) for ids in calls] == [100]
     assert view.reads == 1
 
 
@@ -320,3 +322,65 @@ def test_memory_comes_back_after_many_promises(backend, facts, called):
     assert len(backend.registry) == 0
     assert backend.reader.subscriptions == 0
     assert grown < 100_000
+
+
+def test_a_pending_result_takes_less_than_a_kilobyte(backend, called):
+    def register(name, count):
+        for n in range(count):
+            result_of(backend, f"{name}-{n}").then(called)
+        looked(backend)
+
+    register("warm-up", 100)
+    backend.reader.empty()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        register("measured", 2_000)
+        gc.collect()
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert taken / 2_000 < 1_000
+
+
+def test_a_callback_that_exits_stops_no_other_of_the_same_task(backend, facts, called, caplog):
+    def leave(_):
+        raise SystemExit(1)
+
+    one, other = result_of(backend), result_of(backend)
+    for result in (one, other):
+        result.then(leave)
+        result.then(lambda r: called(id(r)))
+
+    facts.succeeded("t")
+
+    assert called.wait(2) == [id(one), id(other)]
+    assert "a callback failed" in caplog.text
+
+
+def test_a_task_that_ends_before_its_subscription_is_made_leaves_none(backend, view, facts, called):
+    real = view.subscribe
+
+    def late(ids, listener):
+        facts.succeeded("t")
+        backend.registry._finish("t", view.get("t"))  # as a look does that another thread began
+        return real(ids, listener)
+
+    view.subscribe = late
+    result_of(backend).then(called)
+
+    assert called.wait() == ["t"]
+    looked(backend)
+    assert view.subscriptions == 0
+
+
+def test_many_are_looked_at_in_several_goes(backend, view, facts, called, monkeypatch):
+    from eventresults.client.resultset import ResultSet
+
+    monkeypatch.setattr(registry, "LOOK_IDS", 10)
+    for n in range(25):
+        facts.succeeded(f"t{n}")
+    ResultSet([result_of(backend, f"t{n}") for n in range(25)]).then(called)
+
+    assert len(called.wait()) == 1
+    assert view.reads == 3

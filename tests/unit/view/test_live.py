@@ -171,6 +171,21 @@ def test_a_closed_subscription_is_told_no_more_and_others_are(view: LiveView):
     assert (len(told), len(others)) == (1, 2)
 
 
+def test_one_of_several_subscriptions_is_ended_for_one_id_of_its_many(view: LiveView):
+    # given
+    told = []
+    listener = told.append
+    view.subscribe([TASK, "other"], listener)
+    view.subscribe([TASK], listener)
+
+    # when, then
+    view.listeners.remove((TASK,), listener)
+    view.publish(0, 1, [change(sent(), 0)])
+    view.listeners.remove((TASK,), listener)
+    view.publish(0, 3, [change(sent(), 1), change(sent(task_id="other"), 2)])
+    assert [(one.subject, one.fact.position.offset) for one in told] == [(TASK, 0), ("other", 2)]
+
+
 def test_nothing_is_kept_of_closed_subscriptions(view: LiveView):
     for number in range(100):
         view.subscribe([f"t{number}"], print).close()
