@@ -49,12 +49,13 @@ class Settling(TaskIdentity):
         if promise is not None:
             return promise
         promise = Promise(self.backend.call)
-        with pending.changing():
-            if not self.is_settled:
-                # Whoever is first makes the one that all get; whoever then learns the end takes it away, and settles it.
+        if not self.is_settled:
+            # Whoever is first makes the one that all get; whoever then learns the end takes it away, and settles it.
+            with pending.changing():
                 self._ready_promise = promise = self._ready_promise or promise
-                return promise
-        self._settle(promise)
+        if self.is_settled:
+            self._take_promise()
+            self._settle(promise)
         return promise
 
     @property
@@ -66,7 +67,8 @@ class Settling(TaskIdentity):
         """The task is ready, and this is known of it: keep it, and keep the promise; `run` as `Promise.settle` has it."""
         if self._meta is None:
             self._meta = meta
-        promise = self._take_promise()
+        # Who makes one from here on sees that it is settled.
+        promise = None if self._ready_promise is None else self._take_promise()
         if promise is not None:
             self._settle(promise, run)
 
