@@ -46,10 +46,12 @@ class Callbacks:
             self._jobs.put(job)
             return self._thread is not None or self._start()
 
-    def run(self, job: Callable[[], object]) -> None:
-        """Run `job` now, on the thread itself; whatever it raises is logged."""
+    def run(self, job: Callable[..., object], *arguments: object) -> None:
+        """Run `job(*arguments)` now, on the thread itself, unless what was put is dropped by now; whatever it raises is logged."""
+        if self._given_up:
+            return
         try:
-            job()
+            job(*arguments)
         except BaseException:  # a callback may call sys.exit(): that must not stop the others
             logger.exception("a callback failed")
 
@@ -70,10 +72,8 @@ class Callbacks:
             return
         thread.join(timeout)
         if thread.is_alive():
-            with self._lock:
-                left = self._drop()
             self.stop()
-            logger.warning("a callback still runs %g s after its tracker was closed; %d others will not be called", timeout, left)
+            logger.warning("a callback still runs %g s after its tracker was closed; those behind it will not be called", timeout)
 
     def _start(self) -> bool:
         self._thread = threading.Thread(target=self._run, name=self._name)
@@ -86,13 +86,10 @@ class Callbacks:
             return False
         return True
 
-    def _drop(self) -> int:
-        """How many jobs were dropped."""
-        dropped = 0
+    def _drop(self) -> None:
         with suppress(queue.Empty):
             while True:
-                dropped += self._jobs.get_nowait() is not _nothing
-        return dropped
+                self._jobs.get_nowait()
 
     def _run(self) -> None:
         while True:

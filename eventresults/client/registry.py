@@ -12,7 +12,7 @@ import logging
 import threading
 import weakref
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
@@ -53,6 +53,8 @@ class Registry:
         self._to_retry: list[str] = []
         self._to_confirm: list[str] = []
         self._graves: deque[_Weakly] = deque()
+        #: Taken out, in the order in which they ended; their promises are not kept yet.
+        self._ended: list[tuple[str, _Subject, TaskMeta]] = []
 
     def __len__(self) -> int:
         """How many ids are waited for."""
@@ -121,7 +123,7 @@ class Registry:
             if subject is None or subject.holders.pop(id(result), None) is None or subject.holders:
                 return
             del self._subjects[result.id]
-        self._unsubscribe(result.id, subject)
+        self._unsubscribe([(result.id, subject)])
 
     def close(self) -> None:
         """Break every promise that is still open: it raises `Closed`. Idempotent."""
@@ -129,8 +131,7 @@ class Registry:
             self._closing.set()
             subjects, self._subjects = self._subjects, {}
         self._looks.stop()
-        for task_id, subject in subjects.items():
-            self._unsubscribe(task_id, subject)
+        self._unsubscribe(subjects.items())
         if subjects:
             logger.info("the tracker was closed while %d tasks were waited for", len(subjects))
             self._callbacks.put(partial(_abandon, list(subjects.values()), closed_error()))
@@ -144,21 +145,34 @@ class Registry:
         """The first who comes here with an id settles its results."""
         with self._lock:
             subject = self._subjects.pop(task_id, None)
+            if subject is None:
+                return
             if not self._subjects:
                 self._subjects = {}  # an emptied dict keeps the room that its entries took
-        if subject is not None:
-            self._callbacks.put(partial(self._settle, task_id, subject, meta))
+            idle = not self._ended
+            self._ended.append((task_id, subject, meta))
+        if idle and not self._callbacks.put(self._settle):
+            self._take_ended()
 
-    def _settle(self, task_id: str, subject: _Subject, meta: TaskMeta) -> None:
-        """On the callbacks' thread."""
-        self._unsubscribe(task_id, subject)
-        for result in subject.results():
-            result.learn(meta, self._callbacks.run)
+    def _settle(self) -> None:
+        """On the callbacks' thread: keep the promises of all that ended meanwhile, in their order."""
+        ended = self._take_ended()
+        self._unsubscribe((task_id, subject) for task_id, subject, _ in ended)  # an id may have ended twice
+        run = self._callbacks.run
+        for _, subject, meta in ended:
+            for result in subject.results():
+                run(result.learn, meta, run)
 
-    def _unsubscribe(self, task_id: str, subject: _Subject) -> None:
-        """Nobody waits for it any more: it was taken out."""
-        for _ in range(subject.subscriptions):
-            self._reader.unsubscribe((task_id,), self)
+    def _take_ended(self) -> list[tuple[str, _Subject, TaskMeta]]:
+        with self._lock:
+            ended, self._ended = self._ended, []
+        return ended
+
+    def _unsubscribe(self, subjects: Iterable[tuple[str, _Subject]]) -> None:
+        """Nobody waits for these any more: they were taken out."""
+        told = [task_id for task_id, subject in subjects for _ in range(subject.subscriptions)]
+        if told:
+            self._reader.unsubscribe(told, self)
 
     # On the thread of looks
 
@@ -206,8 +220,7 @@ class Registry:
         """Nobody will tell of these: break their promises."""
         with self._lock:
             left = {task_id: subject for task_id in ids if (subject := self._subjects.pop(task_id, None)) is not None}
-        for task_id, subject in left.items():
-            self._unsubscribe(task_id, subject)
+        self._unsubscribe(left.items())
         if left:
             logger.error("%d tasks cannot be waited for: %s", len(left), error)
             self._callbacks.put(partial(_abandon, list(left.values()), error))
@@ -230,7 +243,7 @@ class Registry:
                 if subject.holders:
                     continue
                 del self._subjects[grave.task_id]
-            self._unsubscribe(grave.task_id, subject)
+            self._unsubscribe([(grave.task_id, subject)])
 
 
 class _Subject:

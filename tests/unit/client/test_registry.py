@@ -384,3 +384,36 @@ def test_many_are_looked_at_in_several_goes(backend, view, facts, called, monkey
 
     assert len(called.wait()) == 1
     assert view.reads == 3
+
+
+def test_an_id_that_ends_twice_before_the_callbacks_run_leaves_no_subscription(backend, view, facts, called):
+    entered, release = threading.Event(), threading.Event()
+    backend.callbacks.put(lambda: (entered.set(), release.wait(10)))
+    assert entered.wait(10)
+    for _ in range(2):
+        result_of(backend).then(called)
+        facts.succeeded("t")
+        looked(backend)
+
+    release.set()
+
+    assert called.wait(2) == ["t", "t"]
+    assert view.subscriptions == 0
+
+
+def test_those_behind_a_callback_that_does_not_end_are_not_called_once_the_tracker_is_closed(backend, facts, called):
+    entered, release = threading.Event(), threading.Event()
+    backend.callbacks.put(lambda: (entered.set(), release.wait(10)))
+    assert entered.wait(10)
+    first, behind = result_of(backend, "first"), result_of(backend, "behind")
+    first.then(lambda _: backend.callbacks.stop())
+    behind.then(called)
+    facts.succeeded("first")
+    facts.succeeded("behind")
+    thread = backend.callbacks._thread
+
+    release.set()
+
+    thread.join(10)
+    assert not thread.is_alive()
+    assert called.items == []
