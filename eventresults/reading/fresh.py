@@ -67,15 +67,17 @@ class FreshReader:
         """See `ViewReader.get`."""
         partition = self._partition(task_id)
         deadline = self._deadline(timeout)
-        self._await_own([task_id], deadline)
+        if self._own.concerns(task_id):
+            self._await_own([task_id], deadline)
+
+        def ask(shards: Shards) -> TaskMeta | None:
+            return shards[partition].task(task_id)
+
         if freshness == "default":
-            meta = self._read(lambda shards: shards[partition].task(task_id), deadline)
-            meta = self._alive(meta, self._now())
+            meta = self._alive(self._read(ask, deadline), self._now())
             if meta is not None and meta.state == TaskState.SUCCESS:
                 return meta
-        bring = self._bringing([partition], freshness, deadline)
-        meta = self._read(lambda shards: shards[partition].task(task_id), deadline, bring)
-        return self._alive(meta, self._now())
+        return self._alive(self._read(ask, deadline, self._bringing([partition], freshness, deadline)), self._now())
 
     def get_many(
         self, task_ids: Sequence[str], *, freshness: Freshness = "default", timeout: float | None = None
