@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import itertools
+import json
 import resource
+import subprocess
 import sys
 import threading
 import time
@@ -23,31 +25,41 @@ POLL = 5_000
 
 
 def pending(count: int) -> Callable[[Bench], Iterator[tuple[str, float]]]:
-    """Of so many at once; the log and the view are on disk.
-
-    Resolving alone is from the moment that the projector tells of the ends, in polls of 5,000, to the last callback. The whole way begins
-    with this process recording them, so that the appending and the folding share its interpreter.
-    """
+    """Of so many at once, in a process of their own, which has no room left over from anything else; the log and the view are on disk."""
 
     def measure(_: Bench) -> Iterator[tuple[str, float]]:
-        with folder() as home, eventresults.connect(f"sqlite:///{home}/events.db") as tracker:
-            _by_recording(tracker, _Waiting(tracker, "warm-up", min(count, 1_000)))
-            before = _resident()
-            begun = time.perf_counter()
-            waiting = _Waiting(tracker, "first", count)
-            yield "pending results, made /s", count / (time.perf_counter() - begun)
-            yield "pending results, bytes each", (_resident() - before) / count
-            # What is left is counted from here on, when every cache is full, in blocks of Python's allocator: RocksDB's own buffers, which
-            # are bounded and fill up meanwhile, are none of the promises'.
-            yield "pending results, recorded, folded and resolved in one process, /s", _by_recording(tracker, waiting)
-            del waiting
-            blocks = _blocks()
-            waiting = _Waiting(tracker, "second", count)
-            yield "pending results, resolved /s", _by_telling(tracker, waiting)
-            del waiting
-            yield "pending results, objects left for each", (_blocks() - blocks) / count
+        with subprocess.Popen([sys.executable, "-m", __name__, str(count)], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                name, figure = json.loads(line)
+                yield name, figure
+        if process.returncode:
+            raise RuntimeError(f"the process of the pending results ended with {process.returncode}")
 
     return measure
+
+
+def measured(count: int) -> Iterator[tuple[str, float]]:
+    """Resolving alone is from the moment that the projector tells of the ends, in polls of 5,000, to the last callback.
+
+    The whole way begins with this process recording them, so that the appending and the folding share its interpreter.
+    """
+    with folder() as home, eventresults.connect(f"sqlite:///{home}/events.db") as tracker:
+        _by_recording(tracker, _Waiting(tracker, "warm-up", min(count, 1_000)))
+        before = _resident()
+        begun = time.perf_counter()
+        waiting = _Waiting(tracker, "first", count)
+        yield "pending results, made /s", count / (time.perf_counter() - begun)
+        yield "pending results, bytes each", (_resident() - before) / count
+        # What is left is counted from here on, when every cache is full, in blocks of Python's allocator: RocksDB's own buffers, which are
+        # bounded and fill up meanwhile, are none of the promises'.
+        yield "pending results, recorded, folded and resolved in one process, /s", _by_recording(tracker, waiting)
+        del waiting
+        blocks = _blocks()
+        waiting = _Waiting(tracker, "second", count)
+        yield "pending results, resolved /s", _by_telling(tracker, waiting)
+        del waiting
+        yield "pending results, objects left for each", (_blocks() - blocks) / count
 
 
 class _Waiting:
@@ -97,3 +109,8 @@ def _resident() -> int:
     gc.collect()
     with Path("/proc/self/statm").open() as statm:
         return int(statm.read().split()[1]) * resource.getpagesize()
+
+
+if __name__ == "__main__":
+    for figure in measured(int(sys.argv[1])):
+        print(json.dumps(figure), flush=True)
