@@ -159,7 +159,9 @@ class Registry:
         ended = self._take_ended()
         self._unsubscribe((task_id, subject) for task_id, subject, _ in ended)  # an id may have ended twice
         run = self._callbacks.run
-        for _, subject, meta in ended:
+        ended.reverse()
+        while ended:  # each goes once its callbacks have run
+            _, subject, meta = ended.pop()
             for result in subject.results():
                 run(result.learn, meta, run)
 
