@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import logging
 import threading
-import weakref
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from eventresults.client.callbacks import Callbacks
+from eventresults.client.subject import Subject, Weakly
 from eventresults.codec.ids import key_of
 from eventresults.domain.meta import TaskMeta
 from eventresults.errors import Closed, ViewError
@@ -48,13 +48,13 @@ class Registry:
         self._looks.renew()
         # Reentrant: a destructor that the garbage collector runs meanwhile may come back here.
         self._lock = threading.RLock()
-        self._subjects: dict[str, _Subject] = {}
+        self._subjects: dict[str, Subject] = {}
         self._to_read: list[str] = []
         self._to_retry: list[str] = []
         self._to_confirm: list[str] = []
-        self._graves: deque[_Weakly] = deque()
+        self._graves: deque[Weakly] = deque()
         #: Taken out, in the order in which they ended; their promises are not kept yet.
-        self._ended: list[tuple[str, _Subject, TaskMeta]] = []
+        self._ended: list[tuple[str, Subject, TaskMeta]] = []
 
     def __len__(self) -> int:
         """How many ids are waited for."""
@@ -81,9 +81,9 @@ class Registry:
             raise
         self._subscribed(untold)
 
-    def _enter(self, results: Sequence[AsyncResult], *, weak: bool) -> tuple[dict[str, _Subject], list[AsyncResult]]:
+    def _enter(self, results: Sequence[AsyncResult], *, weak: bool) -> tuple[dict[str, Subject], list[AsyncResult]]:
         """Note them down; returns what is to be subscribed to, and those results that are new here."""
-        untold: dict[str, _Subject] = {}
+        untold: dict[str, Subject] = {}
         added: list[AsyncResult] = []
         with self._lock:
             if self._closing.is_set():
@@ -91,15 +91,15 @@ class Registry:
             for result in results:
                 subject = self._subjects.get(result.id)
                 if subject is None:
-                    subject = self._subjects[result.id] = _Subject()
+                    subject = self._subjects[result.id] = Subject()
                 if not subject.subscriptions:
                     # Nor does it help that another thread is about to subscribe: facts may come before it has.
                     untold[result.id] = subject
-                if subject.hold(result, _Weakly(result, self._graves) if weak else None):
+                if subject.hold(result, Weakly(result, self._graves) if weak else None):
                     added.append(result)
         return untold, added
 
-    def _subscribed(self, subjects: Mapping[str, _Subject]) -> None:
+    def _subscribed(self, subjects: Mapping[str, Subject]) -> None:
         """We are told of these from now on: have what was before looked at. Everything may have fired already."""
         with self._lock:
             over = []
@@ -120,7 +120,7 @@ class Registry:
         self._clear_graves()
         with self._lock:
             subject = self._subjects.get(result.id)
-            if subject is None or subject.holders.pop(id(result), None) is None or subject.holders:
+            if subject is None or not subject.drop(id(result)) or subject.holders:
                 return
             del self._subjects[result.id]
         self._unsubscribe([(result.id, subject)])
@@ -165,12 +165,12 @@ class Registry:
             for result in subject.results():
                 run(result.learn, meta, run)
 
-    def _take_ended(self) -> list[tuple[str, _Subject, TaskMeta]]:
+    def _take_ended(self) -> list[tuple[str, Subject, TaskMeta]]:
         with self._lock:
             ended, self._ended = self._ended, []
         return ended
 
-    def _unsubscribe(self, subjects: Iterable[tuple[str, _Subject]]) -> None:
+    def _unsubscribe(self, subjects: Iterable[tuple[str, Subject]]) -> None:
         """Nobody waits for these any more: they were taken out."""
         told = [task_id for task_id, subject in subjects for _ in range(subject.subscriptions)]
         if told:
@@ -241,52 +241,14 @@ class Registry:
                 # The address may be another result's by now.
                 if subject is None or subject.holders.get(grave.key) is not grave:
                     continue
-                del subject.holders[grave.key]
+                subject.drop(grave.key)
                 if subject.holders:
                     continue
                 del self._subjects[grave.task_id]
             self._unsubscribe([(grave.task_id, subject)])
 
 
-class _Subject:
-    """One task id: the results that wait for it, by their address, and how many subscriptions tell of it (mostly one)."""
-
-    __slots__ = ("holders", "subscriptions")
-
-    def __init__(self) -> None:
-        self.subscriptions = 0
-        self.holders: dict[int, AsyncResult | _Weakly] = {}
-
-    def hold(self, result: AsyncResult, weakly: _Weakly | None) -> bool:
-        """Add it, and tell whether it is new; who is held strongly stays so."""
-        known = id(result) in self.holders
-        if weakly is None:
-            self.holders[id(result)] = result
-        elif not known:
-            self.holders[id(result)] = weakly
-        return not known
-
-    def results(self) -> list[AsyncResult]:
-        """Those that are still alive."""
-        held = [holder() if isinstance(holder, _Weakly) else holder for holder in self.holders.values()]
-        return [result for result in held if result is not None]
-
-
-class _Weakly(weakref.ref["AsyncResult"]):
-    """A result that is not kept alive, and where it was registered. Dying, it only appends itself to the graves."""
-
-    __slots__ = ("key", "task_id")
-
-    def __new__(cls, result: AsyncResult, graves: deque[_Weakly]) -> Self:
-        return super().__new__(cls, result, graves.append)
-
-    def __init__(self, result: AsyncResult, graves: deque[_Weakly]) -> None:
-        super().__init__(result, graves.append)  # type: ignore[call-arg]
-        self.task_id = result.id
-        self.key = id(result)
-
-
-def _abandon(subjects: Sequence[_Subject], error: BaseException) -> None:
+def _abandon(subjects: Sequence[Subject], error: BaseException) -> None:
     for subject in subjects:
         for result in subject.results():
             result.abandon(error)

@@ -24,6 +24,8 @@ class Listeners:
         self._by_subject: dict[str, tuple[Listener, ...]] = {}
         #: Those who are told of every request to revoke.
         self.of_revokes: tuple[Listener, ...] = ()
+        #: What the latest listener is in where it is alone: one tuple for all of its ids, which may be a million.
+        self._alone: tuple[Listener] | None = None
         self._gone: deque[tuple[tuple[str, ...] | None, Listener]] = deque()
         self._lock = threading.Lock()
         #: What was told of ids while they were caught up with, as far as it may come again.
@@ -43,6 +45,7 @@ class Listeners:
         """In a forked child: those who listened are the parent's."""
         self._by_subject = {}
         self.of_revokes = ()
+        self._alone = None
         self._gone.clear()
         self._lock = threading.Lock()
         self._ahead = {}
@@ -60,8 +63,10 @@ class Listeners:
     def add(self, subjects: Iterable[str], listener: Listener) -> Subscribed:
         """Tell this one of every change of these ids from now on."""
         subjects = tuple(dict.fromkeys(subjects))
-        alone = (listener,)
         with self._lock:
+            alone = self._alone
+            if alone is None or alone[0] is not listener:
+                alone = self._alone = (listener,)
             more = [subject for subject in subjects if subject not in self._by_subject]
             for subject in subjects:
                 others = self._by_subject.get(subject)
@@ -69,7 +74,7 @@ class Listeners:
             if more:
                 self.on_more(more)
         self._clear_gone()
-        return Subscribed(lambda: self.remove(subjects, listener))
+        return Subscribed(self, subjects, listener)
 
     def add_for_revokes(self, listener: Listener) -> Subscribed:
         """Tell this one of every request to revoke from now on."""
@@ -79,7 +84,7 @@ class Listeners:
             if first:
                 self.on_revokes()
         self._clear_gone()
-        return Subscribed(lambda: self.remove(None, listener))
+        return Subscribed(self, None, listener)
 
     def remove(self, subjects: tuple[str, ...] | None, listener: Listener) -> None:
         """Do not tell this one any more; None: of requests to revoke. Never blocks."""
@@ -96,6 +101,7 @@ class Listeners:
                         self.of_revokes = _without(self.of_revokes, listener)
                     else:
                         self._take_out(subjects, listener)
+                self._alone = None  # whom nothing else keeps may go
             finally:
                 self._lock.release()
 
@@ -171,16 +177,18 @@ class Listeners:
 class Subscribed:
     """A subscription: closing it never blocks, may be repeated, and may happen in a destructor."""
 
-    __slots__ = ("_stop",)
+    __slots__ = ("_listener", "_listeners", "_subjects")
 
-    def __init__(self, stop: Callable[[], None]) -> None:
-        self._stop: Callable[[], None] | None = stop
+    def __init__(self, listeners: Listeners, subjects: tuple[str, ...] | None, listener: Listener) -> None:
+        self._listeners: Listeners | None = listeners
+        self._subjects = subjects
+        self._listener = listener
 
     def close(self) -> None:
         """Stop it."""
-        stop, self._stop = self._stop, None
-        if stop is not None:
-            stop()
+        listeners, self._listeners = self._listeners, None
+        if listeners is not None:
+            listeners.remove(self._subjects, self._listener)
 
 
 def _nothing(_: Sequence[str]) -> None:
