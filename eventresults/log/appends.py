@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import threading
@@ -48,18 +47,18 @@ class Append(Future[Position]):
     _exception: BaseException | None = None
     _done_callbacks: Any = ()
     _waiters: Any = ()
+    _made: threading.Condition | None = None
 
     def __init__(self) -> None:
         """Nothing to set: see above."""
 
-    def __getattr__(self, name: str) -> Any:
-        if name != "_condition":
-            raise AttributeError(name)
+    @property
+    def _condition(self) -> threading.Condition:  # type: ignore[override]
         with _settling:
-            if "_condition" not in self.__dict__:
+            if self._made is None:
                 self._waiters = []
-                self.__dict__["_condition"] = threading.Condition()
-            return self.__dict__["_condition"]
+                self._made = threading.Condition()
+            return self._made
 
     @property
     def accepted(self) -> Future[Any]:
@@ -105,37 +104,43 @@ class Append(Future[Position]):
 
     def set_result(self, result: Position) -> None:
         """Acknowledge it. Raises `InvalidStateError` if it is done."""
-        self._finish(result, None)
+        if not self.settle(result):
+            raise InvalidStateError(f"{self._state}: an append is settled once")
 
     def set_exception(self, exception: BaseException | None) -> None:
         """Fail it. Raises `InvalidStateError` if it is done."""
-        self._finish(None, exception)
-
-    def _finish(self, result: Position | None, exception: BaseException | None) -> None:
-        with _settling:
-            condition = self.__dict__.get("_condition")
-            if condition is None:
-                self._settle(result, exception)
-        if condition is not None:
-            with condition:
-                with _settling:
-                    self._settle(result, exception)
-                for waiter in self._waiters:
-                    waiter.add_result(self) if exception is None else waiter.add_exception(self)
-                condition.notify_all()
-        if self._done_callbacks:
-            self._invoke_callbacks()
-
-    def _settle(self, result: Position | None, exception: BaseException | None) -> None:
-        if self._state == _FINISHED:
+        assert exception is not None
+        if not self.settle(exception):
             raise InvalidStateError(f"{self._state}: an append is settled once")
-        self._result, self._exception, self._state = result, exception, _FINISHED
 
+    def settle(self, outcome: Position | BaseException) -> bool:
+        """Acknowledge it, or fail it; False if it is done already, and stays as it is."""
+        with _settling:
+            made = self._made
+            if made is None and not self._take(outcome):
+                return False
+        if made is not None and not self._take_and_wake(made, outcome):
+            return False
+        if self._done_callbacks:
+            self._invoke_callbacks()  # type: ignore[attr-defined] # the base class's
+        return True
 
-def settle(future: Append, outcome: Position | Exception) -> None:
-    """Complete a future, unless it is complete."""
-    with contextlib.suppress(InvalidStateError):
-        if isinstance(outcome, Position):
-            future.set_result(outcome)
+    def _take(self, outcome: Position | BaseException) -> bool:
+        if self._state == _FINISHED:
+            return False
+        if isinstance(outcome, BaseException):
+            self._exception = outcome
         else:
-            future.set_exception(outcome)
+            self._result = outcome
+        self._state = _FINISHED
+        return True
+
+    def _take_and_wake(self, made: threading.Condition, outcome: Position | BaseException) -> bool:
+        with made:
+            with _settling:
+                if not self._take(outcome):
+                    return False
+            for waiter in self._waiters:
+                waiter.add_exception(self) if self._exception is not None else waiter.add_result(self)
+            made.notify_all()
+        return True

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from eventresults.errors import AppendTimeout, Closed, ValueTooLarge
-from eventresults.log.appends import Append, settle
+from eventresults.log.appends import Append
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -107,7 +107,7 @@ class InFlight:
             if old and self._flushing:
                 self._left.notify_all()
         for future in old:
-            settle(future, self._not_acknowledged(future.key))
+            future.settle(self._not_acknowledged(future.key))
 
     def wait(self, timeout: float) -> bool:
         """Wait until every record that is on its way now has left; False when `timeout` seconds were not enough."""
@@ -134,7 +134,7 @@ class InFlight:
             self._bytes = 0
             self._left.notify_all()
         for future in abandoned:
-            settle(future, self._was_closed())
+            future.settle(self._was_closed())
 
     def _is_full(self, size: int) -> bool:
         count = len(self)

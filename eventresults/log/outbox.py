@@ -21,7 +21,7 @@ from weakref import WeakValueDictionary
 
 from eventresults.domain.position import Position
 from eventresults.errors import AppendTimeout, Closed, EventCorrupt, LogUnavailable
-from eventresults.log.appends import Append, settle
+from eventresults.log.appends import Append
 from eventresults.log.base import Log
 from eventresults.log.bounds import DEFAULT_APPEND_TIMEOUT, DEFAULT_MAX_VALUE_BYTES, check_size
 from eventresults.log.box import Box
@@ -195,7 +195,7 @@ class OutboxWriter:
             left = list(self._futures.values())
             self._kept.clear()
             for future in left:
-                settle(future, Closed(message, what="outbox"))
+                future.settle(Closed(message, what="outbox"))
 
     def after_fork_in_child(self) -> None:
         """The file and the thread are the parent's: this writer is closed here."""
@@ -231,14 +231,14 @@ class OutboxWriter:
         self._settled = number + 1
         self._kept.pop(number, None)
         if future is not None:
-            settle(future, outcome)
+            future.settle(outcome)
 
     def _skip_to(self, number: int) -> None:
         for skipped in range(self._settled, number):
             self._settled = skipped + 1
             self._kept.pop(skipped, None)
             if (future := self._futures.pop(skipped, None)) is not None:
-                settle(future, EventCorrupt("The file was damaged before this fact was forwarded: see the log.", reason="damaged"))
+                future.settle(EventCorrupt("The file was damaged before this fact was forwarded: see the log.", reason="damaged"))
 
     def _idle(self) -> None:
         """The end of the box was reached; what was accepted and not found in it was damaged."""

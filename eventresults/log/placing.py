@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, Protocol
 
 from eventresults.domain.position import Position
 from eventresults.errors import AppendTimeout, EventResultsError
-from eventresults.log.appends import Append, settle
+from eventresults.log.appends import Append
 from eventresults.log.base import EventReader, LogInfo, Record
 
 #: How far before the end to look first, in records, and how much further each time.
@@ -85,7 +85,7 @@ class Placing:
                     self._taken.clear()
                     return
                 one = self._waiting.popleft()
-            settle(one.future, self._place(one))
+            one.future.settle(self._place(one))
             self._placed(one.future)
 
     def _place(self, one: Unplaced) -> Position | AppendTimeout:

@@ -11,7 +11,7 @@ from itertools import chain
 
 from eventresults.domain.position import Position
 from eventresults.errors import AppendTimeout, LogUnavailable
-from eventresults.log.appends import Append, settle
+from eventresults.log.appends import Append
 from eventresults.log.bounds import InFlight, check_size
 from eventresults.log.forked import leave_to_parent, sqlite_calls, tell_of_forks
 from eventresults.log.sqlite_file import SqliteFile, explain, is_busy
@@ -111,7 +111,7 @@ class SqliteWriter:
             while batch := self._next_batch():
                 outcomes = self._commit(file, wakeup, batch)
                 for (future, _), outcome in zip(batch, outcomes, strict=True):
-                    settle(future, outcome)
+                    future.settle(outcome)
                 self._in_flight.leave(future for future, _ in batch)
         finally:
             with sqlite_calls:

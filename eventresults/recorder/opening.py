@@ -10,7 +10,7 @@ from functools import partial
 
 from eventresults.domain.position import Position
 from eventresults.errors import AppendTimeout, EventResultsError, LogUnavailable, TopicMisconfigured
-from eventresults.log.appends import Append, settle
+from eventresults.log.appends import Append
 from eventresults.log.base import EventWriter
 
 #: Facts that may wait for a log to be opened.
@@ -98,7 +98,7 @@ class Opening:
                 self._fail(future, error)
                 return
             except Exception as error:  # noqa: BLE001 - this fact's own trouble, told to whoever waits for it
-                settle(future, error)
+                future.settle(error)
             else:
                 appended.add_done_callback(partial(_pass_on, future))
 
@@ -108,7 +108,7 @@ class Opening:
             self._waiting.clear()
             self._end()
         for one in failed:
-            settle(one, error)
+            one.settle(error)
 
     def _end(self) -> None:
         self._thread = None
@@ -124,4 +124,4 @@ class Opening:
 
 def _pass_on(future: Append, appended: Future[Position]) -> None:
     error = appended.exception()
-    settle(future, appended.result() if error is None else error)  # type: ignore[arg-type]
+    future.settle(appended.result() if error is None else error)

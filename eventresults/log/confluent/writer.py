@@ -13,7 +13,7 @@ from confluent_kafka import KafkaException, Producer
 
 from eventresults.domain.position import Position
 from eventresults.errors import AppendTimeout, EventResultsError
-from eventresults.log.appends import Append, settle
+from eventresults.log.appends import Append
 from eventresults.log.brokerclients import BrokerWriter
 from eventresults.log.brokerlog import BrokerLog
 from eventresults.log.brokers import append_failure
@@ -107,9 +107,9 @@ class ConfluentWriter(BrokerWriter):
             self._placing.find(future, message.partition(), message.value() or b"")
             return
         if error is None:
-            settle(future, Position(message.partition(), offset))
+            future.settle(Position(message.partition(), offset))
         else:
             size = len(message.value() or b"")
             self._overdue = True
-            settle(future, append_failure(self._settings, error.code(), error.str(), future.key, size))
+            future.settle(append_failure(self._settings, error.code(), error.str(), future.key, size))
         self._done.append(future)

@@ -10,7 +10,7 @@ from typing import Any
 from kafka.errors import IllegalStateError, KafkaError
 
 from eventresults.domain.position import Position
-from eventresults.log.appends import Append, settle
+from eventresults.log.appends import Append
 from eventresults.log.brokerclients import BrokerWriter
 from eventresults.log.brokerlog import BrokerLog
 from eventresults.log.brokers import TOO_LARGE, append_failure
@@ -69,12 +69,12 @@ class KafkaWriter(BrokerWriter):
             # A repeated batch whose acknowledgement was lost with its broker: the log has it, and that is all we are told.
             self._placing.find(future, sent.partition, value)
             return
-        settle(future, Position(sent.partition, sent.offset))
+        future.settle(Position(sent.partition, sent.offset))
         self._in_flight.leave([future])
 
     def _failed(self, future: Append, size: int, error: Exception) -> None:
         self._retire()
-        settle(future, self._failure(error, future.key, size))
+        future.settle(self._failure(error, future.key, size))
         self._in_flight.leave([future])
 
     def _retire(self) -> None:

@@ -13,14 +13,14 @@ import pytest
 
 from eventresults.domain.position import Position
 from eventresults.errors import LogError
-from eventresults.log.appends import Append, settle
+from eventresults.log.appends import Append
 
 HERE = Position(0, 1)
 
 
 def settled(outcome: Position | Exception = HERE) -> Append:
     future = Append()
-    settle(future, outcome)
+    future.settle(outcome)
     return future
 
 
@@ -41,7 +41,7 @@ def test_before_it_is_done_it_waits_for_as_long_as_it_was_told() -> None:
     with pytest.raises(FutureTimeoutError):
         future.exception(0.0)
     assert time.monotonic() - began >= 0.05
-    settle(future, HERE)
+    future.settle(HERE)
     assert (future.done(), future.running(), future.result(0)) == (True, False, HERE)
 
 
@@ -51,7 +51,7 @@ def test_a_waiter_is_woken() -> None:
         waiting = [pool.submit(future.result, 30) for _ in range(3)]
         while len(future._condition._waiters) < 3:
             time.sleep(0.001)
-        settle(future, HERE)
+        future.settle(HERE)
         assert [each.result(30) for each in waiting] == [HERE] * 3
 
 
@@ -61,7 +61,7 @@ def test_it_is_settled_once() -> None:
         future.set_result(Position(0, 2))
     with pytest.raises(InvalidStateError):
         future.set_exception(LogError("late"))
-    settle(future, LogError("late"))
+    future.settle(LogError("late"))
     assert future.result() == HERE
     assert not future.cancel()
 
@@ -70,7 +70,7 @@ def test_callbacks_are_called_once_in_order_before_or_after() -> None:
     future, called = Append(), []
     future.add_done_callback(lambda done: called.append(("first", done)))
     future.add_done_callback(lambda done: called.append(("second", done)))
-    settle(future, HERE)
+    future.settle(HERE)
     future.add_done_callback(lambda done: called.append(("late", done)))
     assert called == [("first", future), ("second", future), ("late", future)]
 
@@ -83,7 +83,7 @@ def test_a_callback_that_raises_is_logged_and_stops_no_other(caplog: pytest.LogC
     future.add_done_callback(fail)
     future.add_done_callback(called.append)
     with caplog.at_level(logging.ERROR):
-        settle(future, HERE)
+        future.settle(HERE)
         future.add_done_callback(fail)
     assert called == [future]
     assert caplog.text.count("RuntimeError: in a callback") == 2
@@ -99,14 +99,14 @@ def test_it_can_be_waited_for_among_others() -> None:
         waiting = pool.submit(lambda: list(as_completed([done, pending], timeout=30)))
         while not pending._waiters:
             time.sleep(0.001)
-        settle(pending, HERE)
+        pending.settle(HERE)
         assert waiting.result(30) == [done, pending]
 
 
 def test_it_can_be_awaited() -> None:
     async def append() -> Position:
         future = Append()
-        threading.Timer(0.01, settle, (future, HERE)).start()
+        threading.Timer(0.01, future.settle, (HERE,)).start()
         return await asyncio.wait_for(asyncio.wrap_future(future), 30)
 
     assert asyncio.run(append()) == HERE
@@ -130,7 +130,7 @@ def test_settling_waiting_and_adding_callbacks_at_once_loses_nothing() -> None:
             do(future)  # type: ignore[operator]
 
     acts = [
-        lambda future: settle(future, HERE),
+        lambda future: future.settle(HERE),
         lambda future: future.result(30),
         lambda future: future.add_done_callback(called.append),
         lambda future: wait([future], timeout=30),

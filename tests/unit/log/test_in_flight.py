@@ -10,7 +10,6 @@ import pytest
 
 from eventresults.domain.position import Position
 from eventresults.errors import AppendTimeout, Closed
-from eventresults.log.appends import settle
 from eventresults.log.bounds import InFlight
 
 
@@ -83,7 +82,7 @@ def test_what_is_abandoned_raises_closed_and_a_late_answer_changes_nothing() -> 
     buffer.abandon()
     with pytest.raises(Closed):
         future.result(0)
-    settle(future, Position(0, 0))
+    future.settle(Position(0, 0))
     buffer.leave([future])
     assert isinstance(future.exception(0), Closed)
     assert len(buffer) == 0
