@@ -47,8 +47,8 @@ class EventWriter(Protocol):
     def open(self) -> None:
         """Reach the log now, as the first append else would; raises what that would. Idempotent."""
 
-    def append(self, key: bytes, value: bytes, timeout: float | None = None) -> Append:
-        """Hand one record over, and return a future of its position.
+    def append(self, key: bytes, value: bytes, timeout: float | None = None, future: Append | None = None) -> Append:
+        """Hand one record over, and return a future of its position: `future`, if the caller made one for it.
 
         The future is done once the record is durable as the log promises it. It raises `AppendTimeout`, or `Closed` for what
         `close` gave up, when it is unknown whether the record is there, another `LogError` when it is not. It cannot be

@@ -66,13 +66,16 @@ class InFlight:
     def __len__(self) -> int:
         return len(self._inside) + len(self._given_up)
 
-    def enter(self, key: bytes, value: bytes, timeout: float | None = None) -> Append:
-        """Wait for room, for `timeout` seconds if that is given, and return a new future. Raises `AppendTimeout`, `Closed` after `shut`."""
-        future = Append()
+    def enter(self, key: bytes, value: bytes, timeout: float | None = None, future: Append | None = None) -> Append:
+        """Wait for room, for `timeout` seconds if that is given, and return the future, a new one if need be.
+
+        Raises `AppendTimeout`, `Closed` after `shut`.
+        """
+        future = future or Append()
         future.key = key
         future.size = size = len(key) + len(value) + _RECORD_OVERHEAD
         with self._lock:
-            if self._closed or self._is_full(size):
+            if self._closed or len(self._inside) + len(self._given_up) >= self._max_records or self._bytes + size > self._max_bytes:
                 self._wait_for_room(size, key, self._timeout if timeout is None else timeout)
             future.entered = time.monotonic()
             future.number = self._number = number = self._number + 1

@@ -44,11 +44,11 @@ class BrokerWriter(ABC):
         if self._producer is None:
             self._opened()
 
-    def append(self, key: bytes, value: bytes, timeout: float | None = None) -> Append:
+    def append(self, key: bytes, value: bytes, timeout: float | None = None, future: Append | None = None) -> Append:
         """See `EventWriter.append`."""
         producer = self._producer or self._opened()
         check_size(key, value, self._max_value_bytes)
-        future = self._in_flight.enter(key, value, timeout)
+        future = self._in_flight.enter(key, value, timeout, future)
         try:
             self._send(producer, future, value)
         except BaseException:

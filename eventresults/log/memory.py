@@ -121,13 +121,19 @@ class MemoryWriter:
     def open(self) -> None:
         """See `EventWriter.open`."""
 
-    def append(self, key: bytes, value: bytes, timeout: float | None = None) -> Append:  # noqa: ARG002 - there is always room
+    def append(
+        self,
+        key: bytes,
+        value: bytes,
+        timeout: float | None = None,  # noqa: ARG002 - there is always room
+        future: Append | None = None,
+    ) -> Append:
         """See `EventWriter.append`."""
         if self._closed:
             raise Closed("this writer was closed: make a new one", what="writer")
         check_size(key, value, self._max_value_bytes)
-        future = Append()
-        future.set_result(self._records.append(key, value))
+        future = future or Append()
+        future.settle(self._records.append(key, value))
         return future
 
     def flush(self, timeout: float) -> bool:  # noqa: ARG002 - nothing is ever unacknowledged

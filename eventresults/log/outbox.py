@@ -127,13 +127,14 @@ class OutboxWriter:
             if self._box is None and not self._closed:
                 self._open()
 
-    def append(self, key: bytes, value: bytes, timeout: float | None = None) -> Forwarded:
-        """Write one fact into the file, and return the future of its position. `timeout`: as `EventWriter.append`.
+    def append(self, key: bytes, value: bytes, timeout: float | None = None, future: Append | None = None) -> Forwarded:
+        """Write one fact into the file, and return the future of its position. `timeout`: as `EventWriter.append`; no `future` is taken.
 
         What this raises was not accepted, and nothing of it is in the file: `ValueTooLarge`, `AppendTimeout` (the outbox, or the disk,
         stayed full), `LogUnavailable` (the folder cannot be written), `Closed`. The future raises only what can never succeed, after the
         fact was set aside (`ValueTooLarge` by the log's own limit, `EventCorrupt`), and `Closed` where `close` left it to the next process.
         """
+        assert future is None, "these are held weakly, and so of their own kind"
         outbox = self._outbox
         check_size(key, value, outbox.max_value_bytes)
         deadline = monotonic() + (outbox.append_timeout if timeout is None else timeout)
@@ -149,9 +150,9 @@ class OutboxWriter:
                 if len(data) > self._room and self.waiting:
                     self._wait(deadline, key, f"{self.waiting:,} facts wait in it for {outbox.url}, and outbox_max_bytes allows no more")
                     continue
-                future = Forwarded(self._keep)
-                future.number, future.size = number, len(data)
-                self._futures[number] = future  # first: once it is written, it may be forwarded at any instant
+                forwarded = Forwarded(self._keep)
+                forwarded.number, forwarded.size = number, len(data)
+                self._futures[number] = forwarded  # first: once it is written, it may be forwarded at any instant
                 try:
                     box.write(data)
                 except OSError as error:
@@ -165,7 +166,7 @@ class OutboxWriter:
                 break
         assert self._dispatcher is not None
         self._dispatcher.ring()
-        return future
+        return forwarded
 
     def flush(self, timeout: float) -> bool:
         """Wait until the log has everything accepted so far; False when `timeout` seconds were not enough."""

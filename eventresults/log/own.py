@@ -29,10 +29,7 @@ class OwnWrites:
     def restart(self) -> None:
         """Forget everything, as a forked child must: what the parent wrote is the parent's to see through."""
         self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
-        self._waiting = 0
-        #: None holds the place of a fact that is being handed over.
-        self._facts: dict[str, list[Future[Position] | None]] = {}
+        self._facts: dict[str, list[Future[Position]]] = {}
         self._acknowledged: dict[str, Position] = {}
         #: Per partition, the highest offset among the writes no longer remembered by id, and among all.
         self._floors: dict[int, int] = {}
@@ -48,30 +45,22 @@ class OwnWrites:
         """A view is read here: `positions()` tells how far it has folded each partition, and what lies before need not be remembered."""
         self._positions = positions
 
-    def begin(self, subject: str, *, most: int, deadline: float) -> bool:
-        """Take one of `most` places for unacknowledged facts of this id; False when none was free until the monotonic `deadline`.
+    def enter(self, subject: str, future: Future[Position], *, most: int, timeout: float) -> bool:
+        """A fact of this id is about to be handed over, at most the `most`th that is unacknowledged; False when it was not for `timeout` s.
 
-        The place is given back by `add`, once that fact is acknowledged or has failed, or else by `give_up`.
+        It counts until `future` is done.
         """
         with self._lock:
-            places = self._facts.get(subject)
-            if places is None:
-                self._facts[subject] = [None]
+            facts = self._facts.get(subject)
+            if facts is None:
+                self._facts[subject] = [future]
                 if len(self._facts) > self._look_through_at:
                     self._look_through()
                 return True
-            if len(places) < most:
-                places.append(None)
+            if len(facts) < most:
+                facts.append(future)
                 return True
-        return self._begin_later(subject, most, deadline)
-
-    def add(self, subject: str, future: Future[Position]) -> None:
-        """The fact that a place was taken for is on its way."""
-        with self._lock:
-            places = self._facts[subject]
-            places[places.index(None)] = future
-            if self._waiting:
-                self._changed.notify_all()
+        return self._enter_later(subject, future, most, monotonic() + timeout)
 
     def add_unbounded(self, subject: str, future: Future[Position]) -> None:
         """A fact is on its way that needed no place, for its kind of log bounds what waits."""
@@ -94,12 +83,9 @@ class OwnWrites:
                 self._last, self._last_number, self._reached = future, number, reached
 
     def give_up(self, subject: str) -> None:
-        """The fact that a place was taken for was not handed over."""
+        """The last fact of this id was not handed over, which its future says."""
         with self._lock:
-            self._facts[subject].remove(None)
             self._settle(subject)
-            if self._waiting:
-                self._changed.notify_all()
 
     def concerns(self, subject: str) -> bool:
         """Whether a read of this id may have to wait for a write of this process. Cheap."""
@@ -153,26 +139,17 @@ class OwnWrites:
                 for partition in [p for p, offset in known_by.items() if offset < positions.get(p, 0)]:
                     del known_by[partition]
 
-    def _begin_later(self, subject: str, most: int, deadline: float) -> bool:
+    def _enter_later(self, subject: str, future: Future[Position], most: int, deadline: float) -> bool:
         while True:
             with self._lock:
                 pending = self._settle(subject)
-                places = self._facts.setdefault(subject, [])
-                if len(places) < most:
-                    places.append(None)
+                if len(pending) < most:
+                    self._facts.setdefault(subject, []).append(future)
                     return True
-                remaining = deadline - monotonic()
-                if remaining <= 0:
-                    return False
-                if not pending:
-                    # All places are held by facts that other threads are handing over.
-                    self._waiting += 1
-                    try:
-                        self._changed.wait(remaining)
-                    finally:
-                        self._waiting -= 1
-            if pending:
-                wait(pending, remaining, FIRST_COMPLETED)
+            remaining = deadline - monotonic()
+            if remaining <= 0:
+                return False
+            wait(pending, remaining, FIRST_COMPLETED)
 
     def _look_through(self) -> None:
         for subject in list(self._facts):
@@ -187,21 +164,21 @@ class OwnWrites:
 
     def _settle(self, subject: str) -> list[Future[Position]]:
         """What is still on its way of this id; what is not becomes a position. Under the lock."""
-        places = self._facts.get(subject)
-        if places is None:
+        facts = self._facts.get(subject)
+        if facts is None:
             return []
-        left: list[Future[Position] | None] = []
-        for future in places:
-            if future is None or not future.done():
+        left = []
+        for future in facts:
+            if not future.done():
                 left.append(future)
             elif not future.cancelled() and future.exception() is None:
                 self._acknowledge(subject, future.result())
         if left:
-            places[:] = left
+            facts[:] = left
         else:
             # A read looks without the lock: the position was known before the fact is gone.
             del self._facts[subject]
-        return [future for future in left if future is not None]
+        return left
 
     def _settle_last(self) -> list[Future[Position]]:
         """The last of too many, while it is on its way; then those before it are there, too. Under the lock."""

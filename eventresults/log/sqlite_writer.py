@@ -54,12 +54,12 @@ class SqliteWriter:
         if self._thread is None:
             self._start()
 
-    def append(self, key: bytes, value: bytes, timeout: float | None = None) -> Append:
+    def append(self, key: bytes, value: bytes, timeout: float | None = None, future: Append | None = None) -> Append:
         """See `EventWriter.append`."""
         check_size(key, value, self._max_value_bytes)
         if self._thread is None:
             self._start()
-        future = self._in_flight.enter(key, value, timeout)
+        future = self._in_flight.enter(key, value, timeout, future)
         self._waiting.append((future, value))
         if self._idle:
             with self._handed:

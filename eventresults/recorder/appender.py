@@ -71,9 +71,9 @@ class Appender:
 
     def _hand_over(self, subject: str, key: bytes, value: bytes, timeout: float | None) -> Append:
         opening = self._opening or self._open()
-        own = self.own
         wait = self._append_timeout if timeout is None else timeout
-        if not own.begin(subject, most=UNACKNOWLEDGED_PER_TASK, deadline=monotonic() + wait):
+        future = Append()
+        if not self.own.enter(subject, future, most=UNACKNOWLEDGED_PER_TASK, timeout=wait):
             raise AppendTimeout(
                 f"{UNACKNOWLEDGED_PER_TASK} facts of {subject[:64]!r} were still unacknowledged after {wait:g} s: "
                 "is the log reachable? Nothing was appended; try again.",
@@ -81,11 +81,11 @@ class Appender:
                 timeout=wait,
             )
         try:
-            future = opening.append(key, value, timeout)
-        except BaseException:
-            own.give_up(subject)
+            opening.append(key, value, timeout, future)
+        except BaseException as error:
+            future.settle(error)
+            self.own.give_up(subject)
             raise
-        own.add(subject, future)
         return future
 
     def open_soon(self) -> None:

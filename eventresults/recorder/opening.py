@@ -5,10 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
-from functools import partial
 
-from eventresults.domain.position import Position
 from eventresults.errors import AppendTimeout, EventResultsError, LogUnavailable, TopicMisconfigured
 from eventresults.log.appends import Append
 from eventresults.log.base import EventWriter
@@ -33,18 +30,18 @@ class Opening:
         #: The log is open, and nothing waits for it.
         self._open = False
 
-    def append(self, key: bytes, value: bytes, timeout: float | None) -> Append:
+    def append(self, key: bytes, value: bytes, timeout: float | None, future: Append) -> None:
         """As `EventWriter.append`; with a timeout, opening the log takes none of it."""
         if self._open:
-            return self._writer.append(key, value) if timeout is None else self._writer.append(key, value, timeout=timeout)
-        if timeout is not None:
-            return self._append_later(key, value, timeout)
-        if not self.wait(self._patience):
+            self._writer.append(key, value, timeout, future)
+        elif timeout is not None:
+            self._append_later(key, value, timeout, future)
+        elif not self.wait(self._patience):
             raise self._too_late(key, self._patience)
-        future = self._writer.append(key, value)
-        with self._changed:
-            self._open = self._thread is None
-        return future
+        else:
+            self._writer.append(key, value, None, future)
+            with self._changed:
+                self._open = self._thread is None
 
     def begin(self) -> None:
         """Have the log opened by now, without waiting; what keeps it from that is told to who appends."""
@@ -57,17 +54,16 @@ class Opening:
         with self._changed:
             return self._changed.wait_for(lambda: self._thread is None, timeout)
 
-    def _append_later(self, key: bytes, value: bytes, timeout: float) -> Append:
+    def _append_later(self, key: bytes, value: bytes, timeout: float, future: Append) -> None:
         with self._changed:
             if not self._open:
                 if len(self._waiting) >= WAITING:
                     raise self._too_late(key, timeout)
-                future = Append()
                 self._waiting.append((future, key, value))
                 if self._thread is None:
                     self._start(self._run)
-                return future
-        return self._writer.append(key, value, timeout=timeout)
+                return
+        self._writer.append(key, value, timeout, future)
 
     def _start(self, target: Callable[[], None]) -> None:
         # A daemon: the process may end before a log that is away answers.
@@ -93,14 +89,12 @@ class Opening:
                     return
                 future, key, value = self._waiting.popleft()
             try:
-                appended = self._writer.append(key, value)
+                self._writer.append(key, value, None, future)
             except (LogUnavailable, TopicMisconfigured, AppendTimeout) as error:
                 self._fail(future, error)
                 return
             except Exception as error:  # noqa: BLE001 - this fact's own trouble, told to whoever waits for it
                 future.settle(error)
-            else:
-                appended.add_done_callback(partial(_pass_on, future))
 
     def _fail(self, future: Append, error: EventResultsError) -> None:
         with self._changed:
@@ -120,8 +114,3 @@ class Opening:
             key=key.decode("utf-8", "replace"),
             timeout=timeout,
         )
-
-
-def _pass_on(future: Append, appended: Future[Position]) -> None:
-    error = appended.exception()
-    future.settle(appended.result() if error is None else error)

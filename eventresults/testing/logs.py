@@ -14,6 +14,7 @@ import pytest
 
 from eventresults.domain.position import Position
 from eventresults.errors import Closed, LogError, ValueTooLarge, ViewStale
+from eventresults.log.appends import Append
 from eventresults.log.base import EventReader, EventWriter, Log, Record
 
 #: Seconds that anything here may take before it counts as not coming.
@@ -83,6 +84,12 @@ class LogContract:
             for record in records
         }
         assert seen == positions
+
+    def test_a_future_of_the_callers_is_the_one_that_is_completed(self, log: Log) -> None:
+        with writing(log) as writer:
+            future = Append()
+            assert writer.append(b"key", b"value", None, future) is future
+            assert future.result(DEADLINE) == Position(0, 0)
 
     def test_a_key_and_a_value_come_back_byte_for_byte(self, log: Log) -> None:
         pairs = [(b"k", b""), (b"\xff\x00k", b"\x00\xff"), ("schlüssel-日本".encode(), "wért".encode()), (b"k" * 1024, b"v" * 1024)]

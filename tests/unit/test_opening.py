@@ -40,11 +40,11 @@ class DoorWriter:
         if self.log.trouble is not None:
             raise self.log.trouble
 
-    def append(self, key, value, timeout=None):
+    def append(self, key, value, timeout=None, future=None):
         self.log.door.wait(5)
         if self.log.trouble is not None:
             raise self.log.trouble
-        return self.writer.append(key, value, timeout)
+        return self.writer.append(key, value, timeout, future)
 
     def flush(self, timeout):
         return self.writer.flush(timeout)

@@ -21,8 +21,7 @@ def own():
 
 def add(own: OwnWrites, subject: str) -> Future[Position]:
     future: Future[Position] = Future()
-    assert own.begin(subject, most=32, deadline=monotonic() + 5)
-    own.add(subject, future)
+    assert own.enter(subject, future, most=32, timeout=5)
     return future
 
 
@@ -62,10 +61,18 @@ def test_a_fact_that_failed_is_not_waited_for(own: OwnWrites):
 
 
 def test_a_fact_that_was_not_handed_over_is_not_waited_for(own: OwnWrites):
-    assert own.begin("t1", most=1, deadline=monotonic())
+    # given
+    future: Future[Position] = Future()
+    assert own.enter("t1", future, most=1, timeout=0)
+
+    # when
+    future.set_exception(LogUnavailable("away"))
     own.give_up("t1")
+
+    # then
+    assert own._facts == {}
     assert not own.concerns("t1")
-    assert own.begin("t1", most=1, deadline=monotonic())
+    assert own.enter("t1", Future(), most=1, timeout=0)
 
 
 def test_the_latest_of_several_positions_is_needed_in_whatever_order_they_are_acknowledged(own: OwnWrites):
@@ -93,18 +100,35 @@ def test_beginning_waits_until_an_unacknowledged_fact_of_the_same_id_is_done(own
     future = add(own, "t1")
 
     # when / then
-    assert not own.begin("t1", most=1, deadline=monotonic() + 0.01)
-    assert own.begin("t2", most=1, deadline=monotonic())
+    assert not own.enter("t1", Future(), most=1, timeout=0.01)
+    assert own.enter("t2", Future(), most=1, timeout=0)
 
     # when: it is done while another thread waits
     began = []
-    thread = threading.Thread(target=lambda: began.append(own.begin("t1", most=1, deadline=monotonic() + 5)))
+    thread = threading.Thread(target=lambda: began.append(own.enter("t1", Future(), most=1, timeout=5)))
     thread.start()
     future.set_result(Position(0, 0))
 
     # then
     thread.join(5)
     assert began == [True]
+
+
+def test_who_waits_for_a_place_gets_that_of_a_fact_that_was_not_handed_over(own: OwnWrites):
+    # given
+    refused: Future[Position] = Future()
+    assert own.enter("t1", refused, most=1, timeout=0)
+    entered = []
+    thread = threading.Thread(target=lambda: entered.append(own.enter("t1", Future(), most=1, timeout=5)))
+    thread.start()
+
+    # when
+    refused.set_exception(LogUnavailable("away"))
+    own.give_up("t1")
+
+    # then
+    thread.join(5)
+    assert entered == [True]
 
 
 def test_never_more_facts_of_an_id_are_on_their_way_than_there_are_places(own: OwnWrites):
@@ -114,9 +138,8 @@ def test_never_more_facts_of_an_id_are_on_their_way_than_there_are_places(own: O
 
     def append():
         for _ in range(50):
-            assert own.begin("t1", most=most, deadline=monotonic() + 10)
             future: Future[Position] = Future()
-            own.add("t1", future)
+            assert own.enter("t1", future, most=most, timeout=10)
             seen.append(len(own._facts["t1"]))
             futures.append(future)
 

@@ -384,8 +384,7 @@ class Late:
 
     def __init__(self, desk: Desk, subject: str = TASK):
         self.future: Future[Position] = Future()
-        assert desk.own.begin(subject, most=32, deadline=monotonic() + 1)
-        desk.own.add(subject, self.future)
+        assert desk.own.enter(subject, self.future, most=32, timeout=1)
 
 
 READS = {

@@ -54,11 +54,10 @@ class SlowWriter:
         self.writer = writer
         self.closed = False
 
-    def append(self, key, value):
+    def append(self, key, value, timeout=None, future=None):
         if self.closed:
             raise Closed("closed", what="writer")
         at = self.writer.append(key, value).result(0)
-        future = Future()
         if self.log.holds:
             self.log.held.append((future, at))
         else:
@@ -374,7 +373,7 @@ def test_what_the_writer_refuses_leaves_its_place():
         def writer(self):
             writer = super().writer()
 
-            def refuse(key, value):
+            def refuse(key, value, timeout=None, future=None):
                 raise AppendTimeout("full", key="k", timeout=1)
 
             writer.append = refuse

@@ -84,7 +84,7 @@ def test_a_fact_that_the_log_refuses_later_is_counted_too():
         def writer(self):
             return self
 
-        def append(self, key, value, timeout=None):
+        def append(self, key, value, timeout=None, future=None):
             raise LogUnavailable("away", url="memory://", reason="away")
 
         def flush(self, timeout):
