@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -17,6 +16,7 @@ from eventresults.log.appends import Append
 from eventresults.log.brokerclients import BrokerWriter
 from eventresults.log.brokerlog import BrokerLog
 from eventresults.log.brokers import append_failure
+from eventresults.log.confluent.bunches import Bunches
 from eventresults.log.confluent.config import producer_config
 
 logger = logging.getLogger(__name__)
@@ -43,50 +43,44 @@ class ConfluentWriter(BrokerWriter):
     def _make(self) -> Any:
         self._topic_id = self._log.topic_id(self._settings.connect_timeout)
         producer = Producer(producer_config(self._settings, self._log.max_batch_bytes), logger=logger)
+        bunches = Bunches(producer, self._settings.topic, delivered=self._delivered, refused=self._refused)
         self._thread = threading.Thread(
-            target=self._take_acknowledgements, args=(producer,), name="eventresults-confluent-acknowledgements", daemon=True
+            target=self._take_acknowledgements, args=(bunches,), name="eventresults-confluent-acknowledgements", daemon=True
         )
         self._thread.start()
-        return producer
+        return bunches
 
-    def _send(self, producer: Any, future: Append, value: bytes) -> None:
-        try:
-            producer.produce(self._settings.topic, value, future.key, on_delivery=partial(self._delivered, future))
-        except BufferError as error:
-            raise AppendTimeout(
-                f"the producer of {self._settings.url} is full: append again in a moment",
-                key=future.key.decode("utf-8", "replace"),
-                timeout=0.0,
-            ) from error
-        except KafkaException as error:
-            raise append_failure(self._settings, error.args[0].code(), error.args[0].str(), future.key, len(value)) from error
+    def _send(self, producer: Bunches, future: Append, value: bytes) -> None:
+        producer.add(future, value)
 
-    def _shut(self, producer: Any, timeout: float) -> None:
+    def _shut(self, producer: Bunches, timeout: float) -> None:
         if timeout == 0:
-            producer.purge()
+            producer.producer.purge()
         self._stopping.set()
         self._thread.join(max(timeout, 1.0))
 
-    def _take_acknowledgements(self, producer: Any) -> None:
+    def _take_acknowledgements(self, bunches: Bunches) -> None:
         while not self._stopping.is_set():
-            producer.poll(0.1)
+            bunches.producer.poll(0.1)
+            bunches.hand_over()
             self._make_room()
             if self._overdue:
                 self._overdue = False
                 if self._is_another_topic():
-                    self._retire(producer)
+                    self._retire(bunches)
                     return
-        producer.flush(0)
+        bunches.producer.flush(0)
 
-    def _retire(self, producer: Any) -> None:
+    def _retire(self, bunches: Bunches) -> None:
         """The next append makes another one; what this one still holds has failed."""
         with self._opening:
-            if self._producer is producer:
+            if self._producer is bunches:
                 self._producer = None
         until = monotonic() + _RETIRED_SECONDS  # an append may be about to hand its fact over to this one
-        while len(producer) or monotonic() < until:
-            producer.purge()
-            producer.poll(0.1)
+        while len(bunches.producer) or monotonic() < until:
+            bunches.hand_over()
+            bunches.producer.purge()
+            bunches.producer.poll(0.1)
             self._make_room()
 
     def _make_room(self) -> None:
@@ -100,7 +94,8 @@ class ConfluentWriter(BrokerWriter):
         except EventResultsError:  # an outage: the next that is overdue asks again
             return False
 
-    def _delivered(self, future: Append, error: Any, message: Any) -> None:
+    def _delivered(self, bunches: Bunches, future: Append, error: Any, message: Any) -> None:
+        bunches.acknowledged += 1
         offset = message.offset()
         if error is None and (offset is None or offset < 0):
             # A repeated batch whose acknowledgement was lost with its broker: the log has it, and that is all we are told.
@@ -112,4 +107,13 @@ class ConfluentWriter(BrokerWriter):
             size = len(message.value() or b"")
             self._overdue = True
             future.settle(append_failure(self._settings, error.code(), error.str(), future.key, size))
+        self._done.append(future)
+
+    def _refused(self, future: Append, value: bytes, error: Exception) -> None:
+        if isinstance(error, KafkaException):
+            cause = error.args[0]
+            future.settle(append_failure(self._settings, cause.code(), cause.str(), future.key, len(value)))
+        else:
+            reason = f"the producer of {self._settings.url} is full: append again in a moment"
+            future.settle(AppendTimeout(reason, key=future.key.decode("utf-8", "replace"), timeout=0.0))
         self._done.append(future)
