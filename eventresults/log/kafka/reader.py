@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from kafka import TopicPartition
@@ -12,6 +14,9 @@ from eventresults.log.base import Poll, Record
 from eventresults.log.brokerclients import BrokerReader
 from eventresults.log.kafka.clients import make_consumer, meaning
 from eventresults.log.kafka.config import consumer_config
+
+_parts = attrgetter("offset", "timestamp", "key", "value")
+_record: Callable[[tuple[int, int, bytes | None, bytes | None]], Record] = partial(tuple.__new__, Record)  # at half the price of a call
 
 
 class KafkaReader(BrokerReader):
@@ -55,7 +60,7 @@ class KafkaReader(BrokerReader):
             next_offset = consumer.position(partition, timeout_ms=0)
             if next_offset is not None and next_offset != offset:
                 self._positions[number] = next_offset
-                records = [Record(each.offset, each.timestamp, each.key, each.value) for each in found.get(partition, ())]
+                records = list(map(_record, map(_parts, found.get(partition, ()))))
                 yield number, Poll(records, next_offset)
 
     def _partition(self, number: int) -> TopicPartition:
