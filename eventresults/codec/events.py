@@ -62,18 +62,21 @@ def encode_checked(kind: str, fields: Mapping[str, Any]) -> bytes:
     shape = SHAPES.get(kind)
     if shape is None:
         raise _unknown_kind(kind)
-    record = {name: value for name, value in fields.items() if value is not None}
+    record: dict[str, Any] = {"kind": kind}
+    for name, value in fields.items():
+        if value is not None:
+            record[name] = value  # noqa: PERF403 - one dict fewer is made
     try:
         shape.validate(record)
     except (msgspec.ValidationError, RecursionError):
-        validate_fields(kind, record)  # says what is wrong, if it cannot be made good
-        return encode_fields(kind, record)
+        validate_fields(kind, fields)  # says what is wrong, if it cannot be made good
+        return encode_fields(kind, fields)
     for name in shape.times:
         if name in record and getattr(record[name], "tzinfo", None) is not UTC:
             record[name] = _moment(name, record[name])
     if record.get("observed") is False:
         del record["observed"]
-    return _bytes(kind, {"v": CURRENT_VERSION, "kind": kind, **record})
+    return _HEAD + _bytes(kind, record)[1:]
 
 
 def validate_fields(kind: str, fields: Mapping[str, Any]) -> TaskEvent:
