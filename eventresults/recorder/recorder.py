@@ -29,6 +29,7 @@ from eventresults.domain.events import (
 )
 from eventresults.errors import ValueNotEncodable, ValueTooLarge
 from eventresults.log.appends import Append
+from eventresults.log.forked import tell_of_forks
 from eventresults.privacy.guard import Guard
 from eventresults.recorder.appender import Appender
 
@@ -69,18 +70,23 @@ class Recorder:
         self._appender = appender
         self.worker = worker
         self._source_name = source or worker or "client"
-        self._source: tuple[int, str] = (0, "")
+        self._source: str | None = None
         self._result_expires = result_expires or 0
         self._guard = guard
+        tell_of_forks(self)
 
     @property
     def source(self) -> str:
         """Who writes: `name@host/pid`."""
-        pid = os.getpid()
-        if self._source[0] != pid:
+        source = self._source
+        if source is None:
             name = self._source_name
-            self._source = (pid, f"{name if '@' in name else f'{name}@{socket.gethostname()}'}/{pid}")
-        return self._source[1]
+            self._source = source = f"{name if '@' in name else f'{name}@{socket.gethostname()}'}/{os.getpid()}"
+        return source
+
+    def after_fork_in_child(self) -> None:
+        """This is another process."""
+        self._source = None
 
     @staticmethod
     def now() -> datetime:

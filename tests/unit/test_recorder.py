@@ -209,6 +209,27 @@ def test_a_recorder_without_a_worker_is_a_client(appender: Appender, log: Memory
     assert second.source == f"me@home/{os.getpid()}"
 
 
+FORK = """
+import os
+from eventresults.log.memory import MemoryLog
+from eventresults.recorder import Appender, Recorder
+
+recorder = Recorder(Appender(MemoryLog()))
+print(os.getpid(), recorder.source, flush=True)
+if not os.fork():
+    print(os.getpid(), recorder.source, flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+def test_a_forked_child_writes_as_itself():
+    output = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60, check=True).stdout
+    sources = dict(line.split() for line in output.splitlines())
+    assert len(sources) == 2
+    assert all(source.endswith(f"/{pid}") for pid, source in sources.items())
+
+
 # Any event
 
 
