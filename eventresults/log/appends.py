@@ -81,6 +81,11 @@ class Append(Future[Position]):
         """Whether it is acknowledged or has failed."""
         return self._state == _FINISHED
 
+    @property
+    def outcome(self) -> Position | BaseException | None:
+        """Where it is, or what kept it from the log; None until it is done."""
+        return self._result if self._exception is None else self._exception
+
     def result(self, timeout: float | None = None) -> Position:
         """The position, waiting for it; raises what became of the append, `TimeoutError` after `timeout` seconds."""
         if self._state == _FINISHED and self._exception is None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from time import monotonic
 
 from eventresults.domain.position import Position
+from eventresults.log.appends import Append
 
 #: Ids whose facts are looked through at once for those acknowledged meanwhile; until then a fact is known by its future.
 LOOKED_THROUGH = 20_000
@@ -29,14 +30,14 @@ class OwnWrites:
     def restart(self) -> None:
         """Forget everything, as a forked child must: what the parent wrote is the parent's to see through."""
         self._lock = threading.Lock()
-        self._facts: dict[str, list[Future[Position]]] = {}
+        self._facts: dict[str, list[Append]] = {}
         self._acknowledged: dict[str, Position] = {}
         #: Per partition, the highest offset among the writes no longer remembered by id, and among all.
         self._floors: dict[int, int] = {}
         self._highest: dict[int, int] = {}
         self._look_through_at = LOOKED_THROUGH
         #: The last of the facts that are too many to be remembered by id, and what tells how far the log has them.
-        self._last: Future[Position] | None = None
+        self._last: Append | None = None
         self._last_number = 0
         self._reached: Callable[[], Mapping[int, int]] = dict
         self._positions: Callable[[], Mapping[int, int]] = dict
@@ -45,7 +46,7 @@ class OwnWrites:
         """A view is read here: `positions()` tells how far it has folded each partition, and what lies before need not be remembered."""
         self._positions = positions
 
-    def enter(self, subject: str, future: Future[Position], *, most: int, timeout: float) -> bool:
+    def enter(self, subject: str, future: Append, *, most: int, timeout: float) -> bool:
         """A fact of this id is about to be handed over, at most the `most`th that is unacknowledged; False when it was not for `timeout` s.
 
         It counts until `future` is done.
@@ -62,7 +63,7 @@ class OwnWrites:
                 return True
         return self._enter_later(subject, future, most, monotonic() + timeout)
 
-    def add_unbounded(self, subject: str, future: Future[Position]) -> None:
+    def add_unbounded(self, subject: str, future: Append) -> None:
         """A fact is on its way that needed no place, for its kind of log bounds what waits."""
         with self._lock:
             facts = self._facts.setdefault(subject, [])
@@ -73,7 +74,7 @@ class OwnWrites:
             if len(self._facts) > self._look_through_at:
                 self._look_through()
 
-    def add_last(self, number: int, future: Future[Position], reached: Callable[[], Mapping[int, int]]) -> None:
+    def add_last(self, number: int, future: Append, reached: Callable[[], Mapping[int, int]]) -> None:
         """A fact is on its way, one of too many to be remembered by id: until `future` is done, any read waits for it.
 
         It is done only after all of lower numbers; `reached()` then gives the highest offset of each partition.
@@ -95,12 +96,12 @@ class OwnWrites:
                 self._settle(subject)
         return subject in self._facts or subject in self._acknowledged or bool(self._floors) or self._last is not None
 
-    def pending(self, subject: str) -> list[Future[Position]]:
+    def pending(self, subject: str) -> list[Append]:
         """The facts of this id that are not acknowledged yet."""
         with self._lock:
             return self._settle(subject) + self._settle_last()
 
-    def all_pending(self) -> list[Future[Position]]:
+    def all_pending(self) -> list[Append]:
         """All facts that are not acknowledged yet."""
         with self._lock:
             return [future for subject in list(self._facts) for future in self._settle(subject)] + self._settle_last()
@@ -139,7 +140,7 @@ class OwnWrites:
                 for partition in [p for p, offset in known_by.items() if offset < positions.get(p, 0)]:
                     del known_by[partition]
 
-    def _enter_later(self, subject: str, future: Future[Position], most: int, deadline: float) -> bool:
+    def _enter_later(self, subject: str, future: Append, most: int, deadline: float) -> bool:
         while True:
             with self._lock:
                 pending = self._settle(subject)
@@ -162,17 +163,21 @@ class OwnWrites:
             self._floors = dict(self._highest)
             self._acknowledged.clear()
 
-    def _settle(self, subject: str) -> list[Future[Position]]:
+    def _settle(self, subject: str) -> list[Append]:
         """What is still on its way of this id; what is not becomes a position. Under the lock."""
         facts = self._facts.get(subject)
         if facts is None:
             return []
-        left = []
+        left: list[Append] = []
+        last: Position | None = None
         for future in facts:
-            if not future.done():
+            outcome = future.outcome
+            if outcome is None:
                 left.append(future)
-            elif not future.cancelled() and future.exception() is None:
-                self._acknowledge(subject, future.result())
+            elif isinstance(outcome, Position) and (last is None or outcome.offset > last.offset):
+                last = outcome
+        if last is not None:
+            self._acknowledge(subject, last)
         if left:
             facts[:] = left
         else:
@@ -180,7 +185,7 @@ class OwnWrites:
             del self._facts[subject]
         return left
 
-    def _settle_last(self) -> list[Future[Position]]:
+    def _settle_last(self) -> list[Append]:
         """The last of too many, while it is on its way; then those before it are there, too. Under the lock."""
         if self._last is None:
             return []

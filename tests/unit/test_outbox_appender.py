@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import eventresults
 from eventresults.domain.position import Position
 from eventresults.errors import EventCorrupt, LogUnavailable, ValueTooLarge, ViewStale
 from eventresults.log import dispatcher
+from eventresults.log.appends import Append
 from eventresults.log.memory import MemoryLog
 from eventresults.log.outbox import Outbox
 from eventresults.log.own import SETTLED_EVERY, OwnWrites
@@ -94,7 +94,7 @@ def test_beyond_what_is_remembered_any_read_waits_for_all(appender: OutboxAppend
 
 def test_the_latest_of_too_many_counts_whoever_says_so_first():
     own = OwnWrites()
-    earlier, later = Future[Position](), Future[Position]()
+    earlier, later = Append(), Append()
     own.add_last(7, later, dict)
     own.add_last(6, earlier, dict)
     assert own.pending("any") == [later]
@@ -103,7 +103,7 @@ def test_the_latest_of_too_many_counts_whoever_says_so_first():
 def test_an_id_of_many_facts_does_not_keep_those_that_are_acknowledged():
     own = OwnWrites()
     for number in range(10 * SETTLED_EVERY):
-        done = Future[Position]()
+        done = Append()
         done.set_result(Position(0, number))
         own.add_unbounded("t", done)
     assert len(own._facts["t"]) <= SETTLED_EVERY

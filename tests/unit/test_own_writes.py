@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future
 from time import monotonic
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from eventresults.domain.position import Position
 from eventresults.errors import LogUnavailable
 from eventresults.log import own as module
+from eventresults.log.appends import Append
 from eventresults.log.own import OwnWrites
 
 
@@ -19,8 +19,8 @@ def own():
     return OwnWrites()
 
 
-def add(own: OwnWrites, subject: str) -> Future[Position]:
-    future: Future[Position] = Future()
+def add(own: OwnWrites, subject: str) -> Append:
+    future = Append()
     assert own.enter(subject, future, most=32, timeout=5)
     return future
 
@@ -62,7 +62,7 @@ def test_a_fact_that_failed_is_not_waited_for(own: OwnWrites):
 
 def test_a_fact_that_was_not_handed_over_is_not_waited_for(own: OwnWrites):
     # given
-    future: Future[Position] = Future()
+    future = Append()
     assert own.enter("t1", future, most=1, timeout=0)
 
     # when
@@ -72,7 +72,7 @@ def test_a_fact_that_was_not_handed_over_is_not_waited_for(own: OwnWrites):
     # then
     assert own._facts == {}
     assert not own.concerns("t1")
-    assert own.enter("t1", Future(), most=1, timeout=0)
+    assert own.enter("t1", Append(), most=1, timeout=0)
 
 
 def test_the_latest_of_several_positions_is_needed_in_whatever_order_they_are_acknowledged(own: OwnWrites):
@@ -100,12 +100,12 @@ def test_beginning_waits_until_an_unacknowledged_fact_of_the_same_id_is_done(own
     future = add(own, "t1")
 
     # when / then
-    assert not own.enter("t1", Future(), most=1, timeout=0.01)
-    assert own.enter("t2", Future(), most=1, timeout=0)
+    assert not own.enter("t1", Append(), most=1, timeout=0.01)
+    assert own.enter("t2", Append(), most=1, timeout=0)
 
     # when: it is done while another thread waits
     began = []
-    thread = threading.Thread(target=lambda: began.append(own.enter("t1", Future(), most=1, timeout=5)))
+    thread = threading.Thread(target=lambda: began.append(own.enter("t1", Append(), most=1, timeout=5)))
     thread.start()
     future.set_result(Position(0, 0))
 
@@ -116,10 +116,10 @@ def test_beginning_waits_until_an_unacknowledged_fact_of_the_same_id_is_done(own
 
 def test_who_waits_for_a_place_gets_that_of_a_fact_that_was_not_handed_over(own: OwnWrites):
     # given
-    refused: Future[Position] = Future()
+    refused = Append()
     assert own.enter("t1", refused, most=1, timeout=0)
     entered = []
-    thread = threading.Thread(target=lambda: entered.append(own.enter("t1", Future(), most=1, timeout=5)))
+    thread = threading.Thread(target=lambda: entered.append(own.enter("t1", Append(), most=1, timeout=5)))
     thread.start()
 
     # when
@@ -134,11 +134,11 @@ def test_who_waits_for_a_place_gets_that_of_a_fact_that_was_not_handed_over(own:
 def test_never_more_facts_of_an_id_are_on_their_way_than_there_are_places(own: OwnWrites):
     # given: many threads, and acknowledgements that come late
     most, seen = 4, []
-    futures: list[Future[Position]] = []
+    futures: list[Append] = []
 
     def append():
         for _ in range(50):
-            future: Future[Position] = Future()
+            future = Append()
             assert own.enter("t1", future, most=most, timeout=10)
             seen.append(len(own._facts["t1"]))
             futures.append(future)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future
 from contextlib import contextmanager
 from time import monotonic
 
@@ -13,6 +12,7 @@ from eventresults.codec.events import encode_event
 from eventresults.domain.events import Event
 from eventresults.domain.position import Position
 from eventresults.errors import Closed, InvalidTaskId, LogUnavailable, TopicMisconfigured, ViewCorrupt, ViewStale
+from eventresults.log.appends import Append
 from eventresults.log.memory import MemoryLog
 from eventresults.log.own import OwnWrites
 from eventresults.projector import Projector
@@ -383,7 +383,7 @@ class Late:
     """A fact of this process on its way, acknowledged by the test."""
 
     def __init__(self, desk: Desk, subject: str = TASK):
-        self.future: Future[Position] = Future()
+        self.future = Append()
         assert desk.own.enter(subject, self.future, most=32, timeout=1)
 
 
