@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -33,6 +35,10 @@ def latency(bench: Bench) -> Iterator[tuple[str, float]]:
     yield "append → callback at 50,000/s, confluent, p50 ms", quantile(late, 0.5)
     yield "append → callback at 50,000/s, confluent, p99 ms", quantile(late, 0.99)
     yield "append → callback at 50,000/s, confluent, appends/s that were had", rate
+    late, rate = callbacks_of_another(bench.url(bench.topic(), "confluent"), FAST)
+    yield "append in another process → callback at 50,000/s, confluent, p50 ms", quantile(late, 0.5)
+    yield "append in another process → callback at 50,000/s, confluent, p99 ms", quantile(late, 0.99)
+    yield "append in another process → callback at 50,000/s, confluent, appends/s that were had", rate
 
 
 def latency_embedded(_: Bench) -> Iterator[tuple[str, float]]:
@@ -71,6 +77,52 @@ def callbacks(url: str, per_second: int) -> tuple[list[float], float]:
         for _ in waiting:
             assert left.acquire(timeout=PATIENCE_SECONDS)
         return [after - before for before, after in zip(appended, called, strict=True)], rate
+
+
+#: Appends at a pace once it is told to; each fact's result is when that was, by a clock that all processes of a host share.
+WRITER = """
+import sys, time
+import eventresults
+from benchmarks.pace import paced
+url, per_second, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+with eventresults.connect(url) as tracker:
+    recorder = tracker.recorder(worker="bench")
+    recorder.succeeded("warm-up of the writer").result(timeout=60)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    begun = time.perf_counter()
+    for number in paced(per_second, count):
+        recorder.succeeded(f"paced-{number}", result=time.perf_counter())
+    print(count / (time.perf_counter() - begun), flush=True)
+"""
+
+
+def callbacks_of_another(url: str, per_second: int) -> tuple[list[float], float]:
+    """As `callbacks`, but what is waited for here is appended by another process."""
+    count = int(per_second * LASTS)
+    late: list[float] = []
+    called = threading.Semaphore(0)
+
+    def note(result: AsyncResult) -> None:
+        meta = result.task_meta()
+        assert meta is not None
+        late.append(time.perf_counter() - meta.result)
+        called.release()
+
+    with folder() as home, eventresults.connect(url, view=str(home / "view")) as tracker:
+        assert tracker.read("no such task") is None
+        for number in range(count):
+            AsyncResult(f"paced-{number}", app=tracker).then(note)
+        command = [sys.executable, "-c", WRITER, url, str(per_second), str(count)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdin is not None
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == "ready\n"
+            print("go", file=writer.stdin, flush=True)
+            rate = float(writer.stdout.readline())
+            for _ in range(count):
+                assert called.acquire(timeout=PATIENCE_SECONDS)
+        return late, rate
 
 
 def quantile(late: Sequence[float], part: float) -> float:
