@@ -14,6 +14,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -127,14 +128,14 @@ class OutboxWriter:
             if self._box is None and not self._closed:
                 self._open()
 
-    def append(self, key: bytes, value: bytes, timeout: float | None = None, future: Append | None = None) -> Forwarded:
-        """Write one fact into the file, and return the future of its position. `timeout`: as `EventWriter.append`; no `future` is taken.
+    def append(self, key: bytes, value: bytes, timeout: float | None = None, future: Append | None = None) -> Append:
+        """Write one fact into the file, and return the future of its position. As `EventWriter.append`; a `future` of the caller's is kept
+        until it is done, one of ours only while somebody has it.
 
         What this raises was not accepted, and nothing of it is in the file: `ValueTooLarge`, `AppendTimeout` (the outbox, or the disk,
         stayed full), `LogUnavailable` (the folder cannot be written), `Closed`. The future raises only what can never succeed, after the
         fact was set aside (`ValueTooLarge` by the log's own limit, `EventCorrupt`), and `Closed` where `close` left it to the next process.
         """
-        assert future is None, "these are held weakly, and so of their own kind"
         outbox = self._outbox
         check_size(key, value, outbox.max_value_bytes)
         deadline = monotonic() + (outbox.append_timeout if timeout is None else timeout)
@@ -165,8 +166,10 @@ class OutboxWriter:
                 self._number = number + 1
                 break
         assert self._dispatcher is not None
+        if future is not None:
+            forwarded.add_done_callback(partial(_pass_on, future))
         self._dispatcher.ring()
-        return forwarded
+        return forwarded if future is None else future
 
     def flush(self, timeout: float) -> bool:
         """Wait until the log has everything accepted so far; False when `timeout` seconds were not enough."""
@@ -285,3 +288,9 @@ class OutboxWriter:
 
 _ACCEPTED: Future[Any] = Future()
 _ACCEPTED.set_result(None)
+
+
+def _pass_on(future: Append, forwarded: Future[Position]) -> None:
+    assert isinstance(forwarded, Forwarded)
+    assert forwarded.outcome is not None
+    future.settle(forwarded.outcome)
