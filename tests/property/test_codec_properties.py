@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from eventresults.codec import events, foreign, rows
 from eventresults.codec.errors import decode_error, encode_error
 from eventresults.codec.events import decode, encode_checked, encode_event, encode_fields, validate_fields
+from eventresults.codec.shapes import PAYLOADS, SHAPES
 from eventresults.codec.upcast import UPCASTERS
 from eventresults.codec.values import check_wire, decode_value, encode_value
 from eventresults.domain.events import EVENT_CLASSES, Event, GroupFact, UnknownEvent
 from eventresults.domain.meta import GroupMeta, TaskMeta
 from eventresults.domain.position import Position
-from eventresults.errors import EventCorrupt, ViewCorrupt
+from eventresults.errors import EventCorrupt, ValueNotEncodable, ViewCorrupt
 from tests.golden import corpus
 
 # --- what there is to write
@@ -162,6 +163,48 @@ def test_an_event_reads_as_it_was_written(event):
     assert validate_fields(event.kind, written) == event
     assert json.loads(encode_checked(event.kind, {**written, "event_id": event.event_id or None})) == json.loads(raw)
     assert decode(encode_fields(event.kind, written)).event == event
+
+
+class Text(str):
+    """Not quite a text."""
+
+    __slots__ = ()
+
+
+odd_values = st.one_of(
+    values,
+    integers,
+    st.sampled_from([0, -1, 2**63, 0.5, -0.5, math.nan, math.inf, True, False, Text("x"), "SUCCESS", "FAILURE\n", "x" * 257, "", "\ud800"]),
+    st.datetimes(timezones=st.none() | offsets),
+    st.sampled_from([{}, {1: 2}, {"a": 1}, {Text("a"): 1}, [], (), [{}], "2026-01-01T00:00:00Z", "2026-01-01T00:00:00+02:00", "noon"]),
+)
+
+
+@given(st.sampled_from(sorted(EVENT_CLASSES)), st.data())
+def test_the_quick_way_to_write_refuses_what_the_careful_one_refuses_and_else_writes_the_same(kind, data):
+    cls = EVENT_CLASSES[kind]
+    event = data.draw(of_class(cls))
+    written = {name: getattr(event, name) for name in event.__struct_fields__}
+    subject = "group_id" if issubclass(cls, GroupFact) else "task_id"  # which the recorder looks at by itself
+    names = sorted({*written, "unknown"} - {subject})
+    odd = data.draw(st.dictionaries(st.sampled_from(names), st.none() | odd_values, max_size=2))
+    payloads = {name: encode_value(value) for name, value in odd.items() if name in PAYLOADS and value is not None}
+    mixed = {**written, **odd, **payloads}
+    assert told_by(encode_checked, kind, mixed) == told_by(events._encode_validated, kind, mixed)
+
+
+def told_by(encode, kind, mixed):
+    try:
+        raw = encode(kind, mixed)
+    except (EventCorrupt, ValueNotEncodable) as error:
+        return type(error), str(error)
+    assert read(raw) is not None, "what was written is read"
+    return canonical_times(kind, json.loads(raw))
+
+
+def canonical_times(kind, record):
+    """A time is the same, whether in Z or in +00:00."""
+    return record | {name: datetime.fromisoformat(record[name]) for name in SHAPES[kind].times if name in record}
 
 
 AT = Position(1, 2)
