@@ -78,7 +78,7 @@ def encode_checked(kind: str, fields: Mapping[str, Any]) -> bytes:
 def _encode_validated(kind: str, fields: Mapping[str, Any]) -> bytes:
     """What can be made good is; what is wrong is said."""
     validate_fields(kind, fields)
-    return encode_fields(kind, fields)
+    return encode_fields(kind, {name: fields[name] for name in SHAPES[kind].names if name in fields})
 
 
 def validate_fields(kind: str, fields: Mapping[str, Any]) -> TaskEvent:

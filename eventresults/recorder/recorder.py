@@ -279,18 +279,17 @@ class Recorder:
         timeout: float | None = None,
     ) -> Appended:
         subject = str(subject) if isinstance(subject, int) else subject  # type: ignore[unreachable]
-        whole: dict[str, Any] = {
-            "event_id": uuid_utils.uuid7().hex,
-            subject_field: subject,
-            "time": datetime.now(UTC),
-            "source": self.source,
-        }
+        if self._guard is not None:
+            fields = self._guard.fields(kind, subject, fields)
+        fields["event_id"] = uuid_utils.uuid7().hex
+        fields[subject_field] = subject
+        fields["time"] = datetime.now(UTC)
+        fields["source"] = self.source
         if envelope:
             if unknown := envelope.keys() - Envelope.__annotations__.keys():
                 raise TypeError(f"a {kind} fact has no {', '.join(sorted(unknown))}")
-            whole |= {name: value for name, value in envelope.items() if value}
-        whole |= fields if self._guard is None else self._guard.fields(kind, subject, fields)
-        return self._appender.append(subject, kind, whole, timeout=timeout)
+            fields |= {name: value for name, value in envelope.items() if value}
+        return self._appender.append(subject, kind, fields, timeout=timeout)
 
 
 def _error(error: BaseException | Mapping[str, Any] | None) -> dict[str, Any] | None:
