@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES
+
+TRANSPORT_ALIASES["files"] = "tests.support.celerybroker:Transport"
 
 
 def folder() -> Path:
@@ -17,7 +20,7 @@ def folder() -> Path:
 
 def made(name: str, **conf: Any) -> Celery:
     """An app of this environment. `EVENTRESULTS_TEST_CONF` (JSON) wins over `conf`."""
-    app = Celery(name, broker="filesystem://", backend=os.environ.get("EVENTRESULTS_TEST_BACKEND"))
+    app = Celery(name, broker="files://", backend=os.environ.get("EVENTRESULTS_TEST_BACKEND"))
     app.conf.update(
         broker_transport_options={
             "data_folder_in": str(folder() / "queue"),
