@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 
 import pytest
 
@@ -43,15 +44,33 @@ def test_a_record_is_found_however_far_from_the_end_it_lies(monkeypatch, placed)
         assert placed.get(timeout=DEADLINE) is future
 
 
+class Held(MemoryLog):
+    """Answers once it is let go."""
+
+    def __init__(self):
+        super().__init__()
+        self.let_go = threading.Event()
+
+    def info(self, timeout: float):
+        assert self.let_go.wait(DEADLINE)
+        return super().info(timeout)
+
+
 def test_equal_records_are_found_at_places_of_their_own(placed):
-    log = MemoryLog()
+    # given
+    log = Held()
     writer = log.writer()
     for value in (b"v", b"w", b"v"):
         writer.append(b"k", value)
     placing = Placing(log, timeout=DEADLINE, placed=placed.put)
     futures = [unplaced(b"k") for _ in range(2)]
+
+    # when: the second is looked for before the first is found
     for future in futures:
         placing.find(future, 0, b"v")
+    log.let_go.set()
+
+    # then
     assert [future.result(DEADLINE) for future in futures] == [Position(0, 0), Position(0, 2)]
 
 

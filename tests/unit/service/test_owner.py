@@ -758,7 +758,7 @@ def test_closing_is_quick_and_idempotent_and_ends_the_thread(folder: Folder):
 
     # then
     assert monotonic() - begun < 1
-    assert threads() == before
+    until(lambda: threads() == before)
     with pytest.raises(Closed):
         owner.view.shard(0)
 

@@ -53,9 +53,15 @@ def test_who_waits_for_what_is_there_does_not_wait(view: LiveView):
 
 
 def test_a_wait_ends_with_its_deadline(view: LiveView):
-    begun = monotonic()
-    assert not view.wait({0: 1}, begun + 0.05)
-    assert 0.05 <= monotonic() - begun < 0.06
+    # when
+    waited = []
+    for _ in range(5):
+        begun = monotonic()
+        assert not view.wait({0: 1}, begun + 0.02)
+        waited.append(monotonic() - begun)
+
+    # then: the least, for whoever else runs on this machine may keep us from noticing
+    assert 0.02 <= min(waited) < 0.03
 
 
 def test_a_wait_ends_once_every_partition_is_there(view: LiveView):
