@@ -1,4 +1,4 @@
-"""Celery's broker made of files, without its flaw: a message that was taken between the making of its file and its writing was lost."""
+"""Celery's broker made of files, quicker, and without its flaw: a message taken between the making of its file and its writing was lost."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from uuid import uuid4
 
 from kombu.transport import filesystem
 from kombu.utils.json import dumps
+
+LOOK_SECONDS = 0.2
 
 
 class Channel(filesystem.Channel):
@@ -22,3 +24,7 @@ class Channel(filesystem.Channel):
 
 class Transport(filesystem.Transport):
     Channel = Channel
+
+    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
+        """A worker asks for two seconds at a time; only between does it acknowledge, and see that it is to end."""
+        super().drain_events(connection, timeout=min(timeout or LOOK_SECONDS, LOOK_SECONDS))
