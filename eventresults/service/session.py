@@ -293,18 +293,18 @@ class Session:
             self.moved(partition, -1)
 
     def _unwatch(self, ids: Sequence[str]) -> None:
+        by_listener: dict[Listener, list[str]] = {}
         for one in ids:
             listener = self._watched.pop(one, None)
             if listener is not None:
-                self._served.view.listeners.remove((one,), listener)
+                by_listener.setdefault(listener, []).append(one)
+        if not self._watched:
+            self._watched = {}  # an emptied dict keeps the room that its entries took
+        for listener, these in by_listener.items():
+            self._served.view.listeners.remove(tuple(these), listener)
 
     def _stop_watching(self) -> None:
-        by_listener: dict[Listener, list[str]] = {}
-        for one, listener in self._watched.items():
-            by_listener.setdefault(listener, []).append(one)
-        self._watched = {}
-        for listener, ids in by_listener.items():
-            self._served.view.listeners.remove(tuple(ids), listener)
+        self._unwatch(list(self._watched))
         if self._revokes is not None:
             self._revokes.close()
             self._revokes = None
