@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from eventresults.codec import plain, rows
 from eventresults.codec.events import read
@@ -79,11 +80,8 @@ _position = tuple.__new__
 
 def fingerprint(record: Record) -> bytes:
     """Sixteen bytes that name a record's content: its offset, key and value."""
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(record.offset.to_bytes(8, "big"))
-    for part in (record.key, record.value):
-        digest.update(b"\xff" if part is None else len(part).to_bytes(8, "big") + part)
-    return digest.digest()
+    key, value = (b"\xff" if part is None else len(part).to_bytes(8, "big") + part for part in (record.key, record.value))
+    return hashlib.blake2b(record.offset.to_bytes(8, "big") + key + value, digest_size=16).digest()
 
 
 def fold_poll(
@@ -139,7 +137,7 @@ class _Fold:
         self._running = running
         self.watched = watched
         self.kept: list[Change] = []
-        self.counts: Counter[str] = Counter()
+        self.counts: defaultdict[str, int] = defaultdict(int)
         self.requested: set[str] = set()
         self._shard = shard
         self._partition = shard.partition

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from eventresults.domain.projection import Projection
 from eventresults.log.base import Log, LogInfo, Poll, Record

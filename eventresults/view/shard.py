@@ -7,9 +7,11 @@ kept decoded, so that the fold of a task in flight reads no disk.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
+
+from msgspec import Struct
 
 from eventresults.codec import plain, rows
 from eventresults.codec.events import decode_event
@@ -28,8 +30,7 @@ NEVER = 2**63 - 1
 Meta = TypeVar("Meta", TaskMeta, GroupMeta)
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(Struct, frozen=True):
     """How far a shard is, and of which log.
 
     `next_offset` is where to read on; `last_offset` and `fingerprint` name the last folded record (-1: none), by which a log that
@@ -43,9 +44,9 @@ class Head:
     fingerprint: bytes = b""
     log_time: int = 0
     schema: int = SCHEMA
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, int] = {}
     #: The projections that were folded up to here: see `eventresults.view.projected`.
-    projections: dict[str, dict[str, Any]] = field(default_factory=dict)
+    projections: dict[str, dict[str, Any]] = {}
 
     @property
     def fresh(self) -> bool:
@@ -54,14 +55,14 @@ class Head:
 
     def encode(self) -> bytes:
         """The head's row."""
-        return plain.pack(self.__dict__)
+        return plain.pack(self)
 
     @classmethod
     def decode(cls, raw: bytes) -> Head:
         """Read the head's row, also another version's (see `schema`); raises `ViewCorrupt`."""
         found = plain.unpack(raw)
         try:
-            return cls(**{one.name: found[one.name] for one in fields(cls) if one.name in found})
+            return cls(**{name: found[name] for name in cls.__struct_fields__ if name in found})
         except TypeError as error:
             raise ViewCorrupt(
                 f"The head of a shard cannot be read ({error}): run `eventresults view rebuild`.", reason=str(error)

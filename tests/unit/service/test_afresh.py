@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from eventresults.codec import plain, rows
 from eventresults.domain.position import Position
