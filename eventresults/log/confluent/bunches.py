@@ -25,7 +25,7 @@ class Bunches:
     """The way into one producer. Any thread; records keep the order in which they are added.
 
     The library calls `delivered(self, future, error, message)`, which is to count `acknowledged`. What it does not take is told to
-    `refused(future, value, error)`.
+    `refused(future, value, error)`, under a lock.
     """
 
     def __init__(
@@ -57,10 +57,11 @@ class Bunches:
         """Hand over all that wait."""
         with self._lock:
             while self._waiting:
-                future, value = self._waiting.popleft()
+                future, value = self._waiting[0]  # and there it stays if this is interrupted
                 try:
                     self.producer.produce(self._topic, value, future.key, on_delivery=partial(self._delivered, self, future))
                 except (BufferError, KafkaException) as error:
                     self._refused(future, value, error)
                 else:
                     self._handed_over += 1
+                self._waiting.popleft()

@@ -11,7 +11,7 @@ from typing import Any
 from confluent_kafka import KafkaException, Producer
 
 from eventresults.domain.position import Position
-from eventresults.errors import AppendTimeout, EventResultsError
+from eventresults.errors import AppendTimeout, EventResultsError, LogError
 from eventresults.log.appends import Append
 from eventresults.log.brokerclients import BrokerWriter
 from eventresults.log.brokerlog import BrokerLog
@@ -37,13 +37,15 @@ class ConfluentWriter(BrokerWriter):
     def __init__(self, log: BrokerLog) -> None:
         super().__init__(log)
         self._done: deque[Append] = deque()
+        #: For the thread that takes acknowledgements: a future's callbacks are nothing for the one that appends.
+        self._refused: deque[tuple[Append, bytes, Exception]] = deque()
         self._overdue = False
         self._stopping = threading.Event()
 
     def _make(self) -> Any:
         self._topic_id = self._log.topic_id(self._settings.connect_timeout)
         producer = Producer(producer_config(self._settings, self._log.max_batch_bytes), logger=logger)
-        bunches = Bunches(producer, self._settings.topic, delivered=self._delivered, refused=self._refused)
+        bunches = Bunches(producer, self._settings.topic, delivered=self._delivered, refused=self._refuse)
         self._thread = threading.Thread(
             target=self._take_acknowledgements, args=(bunches,), name="eventresults-confluent-acknowledgements", daemon=True
         )
@@ -84,6 +86,10 @@ class ConfluentWriter(BrokerWriter):
             self._make_room()
 
     def _make_room(self) -> None:
+        while self._refused:
+            future, value, error = self._refused.popleft()
+            future.settle(self._refusal(future, value, error))
+            self._done.append(future)
         left = [self._done.popleft() for _ in range(len(self._done))]
         if left:
             self._in_flight.leave(left)
@@ -109,11 +115,11 @@ class ConfluentWriter(BrokerWriter):
             future.settle(append_failure(self._settings, error.code(), error.str(), future.key, size))
         self._done.append(future)
 
-    def _refused(self, future: Append, value: bytes, error: Exception) -> None:
+    def _refuse(self, future: Append, value: bytes, error: Exception) -> None:
+        self._refused.append((future, value, error))
+
+    def _refusal(self, future: Append, value: bytes, error: Exception) -> LogError:
         if isinstance(error, KafkaException):
-            cause = error.args[0]
-            future.settle(append_failure(self._settings, cause.code(), cause.str(), future.key, len(value)))
-        else:
-            reason = f"the producer of {self._settings.url} is full: append again in a moment"
-            future.settle(AppendTimeout(reason, key=future.key.decode("utf-8", "replace"), timeout=0.0))
-        self._done.append(future)
+            return append_failure(self._settings, error.args[0].code(), error.args[0].str(), future.key, len(value))
+        reason = f"the producer of {self._settings.url} is full: append again in a moment"
+        return AppendTimeout(reason, key=future.key.decode("utf-8", "replace"), timeout=0.0)

@@ -20,7 +20,7 @@ class Producer:
     def __init__(self):
         self.taken: list[bytes] = []
         self.callbacks: deque[Callable[..., None]] = deque()
-        self.refusal: Exception | None = None
+        self.refusal: BaseException | None = None
 
     def produce(self, _topic, value, _key, *, on_delivery):
         if self.refusal is not None:
@@ -107,6 +107,20 @@ def test_what_the_library_does_not_take_is_told_and_holds_nobody_up(line: Line, 
 
     # then: nothing is on its way before it
     assert producer.taken == [b"2"]
+
+
+def test_what_was_being_handed_over_when_the_program_was_interrupted_is_handed_over_again(line: Line, producer: Producer):
+    # given
+    producer.refusal = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        line.put(b"1")
+
+    # when
+    producer.refusal = None
+    line.put(b"2")
+
+    # then
+    assert producer.taken == [b"1", b"2"]
 
 
 def test_among_threads_that_add_and_one_that_acknowledges_nothing_is_lost_or_left(line: Line, producer: Producer):
