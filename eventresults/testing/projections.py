@@ -55,23 +55,31 @@ def histories(
     most_tasks: int = 8,
 ) -> st.SearchStrategy[list[TaskEvent]]:
     """Lives of up to `most_tasks` tasks, one within another: sent, started, perhaps retried, ended well or badly, perhaps forgotten."""
+    return _drawn(names, args, kwargs, results, most_tasks)
 
-    @st.composite
-    def drawn(draw: st.DrawFn) -> list[TaskEvent]:
-        lives: list[list[TaskEvent]] = []
-        for number in range(draw(st.integers(0, most_tasks))):
-            steps: list[tuple[Any, dict[str, Any]]] = [
-                (TaskSent, {"name": draw(names), "args": draw(args), "kwargs": draw(kwargs)}),
-                (TaskStarted, {"worker": "w1"}),
-                *draw(st.sampled_from([[], [(TaskRetried, {}), (TaskStarted, {"worker": "w2"})]])),
-                draw(st.sampled_from([(TaskSucceeded, {"result": draw(results)}), (TaskFailed, {"error": _ERROR})])),
-                *draw(st.sampled_from([[], [(TaskForgotten, {})]])),
-            ]
-            lived = steps[: draw(st.integers(1, len(steps)))]
-            lives.append([cls(task_id=f"task-{number}", time=_BEGAN + _STEP * at, **fields) for at, (cls, fields) in enumerate(lived)])
-        return _mixed(draw, lives)
 
-    return drawn()
+# Made once: hypothesis looks at the source of what it decorates.
+@st.composite
+def _drawn(
+    draw: st.DrawFn,
+    names: st.SearchStrategy[str],
+    args: st.SearchStrategy[Any],
+    kwargs: st.SearchStrategy[Any],
+    results: st.SearchStrategy[Any],
+    most_tasks: int,
+) -> list[TaskEvent]:
+    lives: list[list[TaskEvent]] = []
+    for number in range(draw(st.integers(0, most_tasks))):
+        steps: list[tuple[Any, dict[str, Any]]] = [
+            (TaskSent, {"name": draw(names), "args": draw(args), "kwargs": draw(kwargs)}),
+            (TaskStarted, {"worker": "w1"}),
+            *draw(st.sampled_from([[], [(TaskRetried, {}), (TaskStarted, {"worker": "w2"})]])),
+            draw(st.sampled_from([(TaskSucceeded, {"result": draw(results)}), (TaskFailed, {"error": _ERROR})])),
+            *draw(st.sampled_from([[], [(TaskForgotten, {})]])),
+        ]
+        lived = steps[: draw(st.integers(1, len(steps)))]
+        lives.append([cls(task_id=f"task-{number}", time=_BEGAN + _STEP * at, **fields) for at, (cls, fields) in enumerate(lived)])
+    return _mixed(draw, lives)
 
 
 class ProjectionContract:
