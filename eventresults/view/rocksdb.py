@@ -61,7 +61,9 @@ class RocksStore:
         resources = resources or RocksResources()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._db = Rdict(str(self.path), resources.options, access_type=AccessType.read_write())
+            # Of a database that is there, what is not said of its column family is read from its own files: without cache and filters.
+            families = {"default": resources.options}
+            self._db = Rdict(str(self.path), resources.options, column_families=families, access_type=AccessType.read_write())
         except Exception as error:  # noqa: BLE001 - rocksdict raises bare Exceptions, told apart by their text
             self._explain(error)
         self._open_scans: WeakSet[_Cursor] = WeakSet()

@@ -156,3 +156,13 @@ def test_shards_of_one_view_share_their_resources(tmp_path: Path) -> None:
         first.commit({b"a": b"first"})
         second.commit({b"a": b"second"})
         assert (first.get(b"a"), second.get(b"a")) == (b"first", b"second")
+
+
+def test_a_shard_that_is_opened_again_has_the_cache_and_the_filters_that_it_was_made_with(open_shard: Callable[[], RocksStore]) -> None:
+    for _ in range(2):
+        with closing(open_shard()) as store:
+            assert store._db.property_int_value("rocksdb.block-cache-capacity") == 8 * MEGABYTE
+            said = (store.path / "LOG").read_text()
+            assert "filter_policy: bloomfilter" in said
+            assert "filter_policy: nullptr" not in said
+            store.commit(ROWS)
