@@ -35,7 +35,7 @@ def relax_collector() -> None:
     """Look for cycles of garbage seldom, in a process that is ours alone.
 
     A poll of ten thousand records makes as many containers, which all go with it, and none is in a cycle. With CPython's thresholds it is
-    looked through fourteen times, the whole process now and then, and that takes a seventh of a fold.
+    looked through fourteen times, the whole process now and then, and that takes up to a tenth of a fold.
     """
     gc.set_threshold(100_000, 20, 50)
 
