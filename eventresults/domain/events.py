@@ -8,7 +8,7 @@ An `error` is a JSON object, ours being `{"type", "module", "message", "args"}`.
 Instances are made by the codec (which validates) or in code (which does not: `Recorder.append` validates then).
 
 They are structs, for every record of a log becomes one on its way into a view: msgspec reads and validates a record's JSON right into a
-struct in 0.6 µs, where pydantic and a dataclass took 3.8. `msgspec.structs` has `fields`, `replace` and `asdict` for them.
+struct, in a fraction of the time that a dict and a dataclass take. `msgspec.structs` has `fields`, `replace` and `asdict` for them.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def test_no_description_is_left_over():
 
 
 def test_payloads_and_times_are_listed_whole():
-    """A field added to an event must be sorted: a wire value, a moment, or something that pydantic checks."""
+    """A field added to an event must be sorted: a wire value, a moment, or something that its type checks."""
     for kind in EVENT_CLASSES:
         for name, rules in SCHEMA["$defs"][kind]["properties"].items():
             if name in {"v", "kind"}:
