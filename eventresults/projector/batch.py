@@ -190,14 +190,14 @@ class _Fold:
         self.counts["dead"] += 1
         letter = keys.dead(record.offset)
         self.batch.puts[letter] = _dead_letter(record, error)
-        self.batch.look_again(record.log_time + self._keep_dead, letter)
+        self.batch.agenda.append((record.log_time + self._keep_dead, letter))
 
     def _put_segment(self, entries: list[rows.Entry], untils: list[int | None]) -> None:
         key = keys.history(entries[0][1])
         self.batch.puts[key] = rows.encode_segment(entries)
         # A row that stays for ever keeps its history.
         if None not in untils:
-            self.batch.look_again(max(untils) + self._keep, key)  # type: ignore[type-var, operator]
+            self.batch.agenda.append((max(untils) + self._keep, key))  # type: ignore[type-var, operator]
 
     def _put_tasks(self) -> None:
         before, batch = self._states.tasks_before, self.batch
@@ -246,7 +246,7 @@ class _Fold:
         back needs no new entry.
         """
         if new.expires_at is not None and (old is None or old.expires_at is None or new.expires_at < old.expires_at):
-            self.batch.look_again(new.expires_at + self._keep, tag + subject.encode())
+            self.batch.agenda.append((new.expires_at + self._keep, tag + subject.encode()))
 
 
 def _subject(record: Record) -> str:

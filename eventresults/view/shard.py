@@ -18,11 +18,12 @@ from eventresults.codec.events import decode_event
 from eventresults.domain.meta import GroupMeta, TaskMeta
 from eventresults.domain.position import Position
 from eventresults.errors import ViewCorrupt
-from eventresults.view import keys
+from eventresults.view import agenda, keys
+from eventresults.view.agenda import Due
 from eventresults.view.base import Fact, Store
 
 #: Raised whenever the meaning of rows, or of the fold, changes: an older view is then rebuilt from the log.
-SCHEMA = 3
+SCHEMA = 4
 SEGMENT_RECORDS = 64
 #: Later than any log time.
 NEVER = 2**63 - 1
@@ -88,13 +89,10 @@ class Batch:
     groups: dict[str, GroupMeta] = field(default_factory=dict)
     puts: dict[bytes, bytes] = field(default_factory=dict)
     deletes: list[bytes] = field(default_factory=list)
-    #: No row need be looked at by the sweep before this log time.
+    #: What the sweep is to look at, and when.
+    agenda: list[Due] = field(default_factory=list)
+    #: Of what was on the agenda before, nothing need be looked at before this log time.
     next_due: int = NEVER
-
-    def look_again(self, at: int, row: bytes) -> None:
-        """Have the sweep look at this row once the log time reached `at`."""
-        self.puts[keys.expiry(at, row)] = b""
-        self.next_due = min(self.next_due, at)
 
 
 class Recently(Generic[Meta]):
@@ -236,6 +234,7 @@ class Shard:
         for group_id, group in batch.groups.items():
             row = puts[keys.group(group_id)] = rows.encode_group(group)
             groups_size += len(row)
+        puts.update(agenda.written(batch.agenda, batch.head.next_offset))
         puts[keys.HEAD] = batch.head.encode()
         self._store.commit(puts, batch.deletes)
         for key in batch.deletes:
@@ -243,7 +242,7 @@ class Shard:
                 self._drop(key)
         self._tasks.update(batch.tasks, tasks_size)
         self._groups.update(batch.groups, groups_size)
-        self.next_due = batch.next_due
+        self.next_due = min(batch.next_due, min(batch.agenda)[0]) if batch.agenda else batch.next_due
 
     def _drop(self, key: bytes) -> None:
         if key.startswith(keys.STATE):

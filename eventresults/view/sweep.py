@@ -10,7 +10,7 @@ from eventresults.codec.events import decode_event
 from eventresults.domain.events import GroupFact, UnknownEvent
 from eventresults.domain.meta import GroupMeta, TaskMeta
 from eventresults.errors import EventCorrupt
-from eventresults.view import keys
+from eventresults.view import agenda, keys
 from eventresults.view.shard import NEVER, Batch, Shard
 
 #: What looking at a segment costs, in rows.
@@ -23,27 +23,27 @@ def sweep(shard: Shard, batch: Batch, *, now: int, keep: int, most: int) -> int:
     Looks at about `most` rows. What the batch itself refreshes stays.
     """
     if shard.next_due > now:
-        batch.next_due = min(batch.next_due, shard.next_due)
+        batch.next_due = shard.next_due
         return 0
     swept = looked = 0
-    next_due = NEVER
     # From where the last sweep ended: before it lie only the traces of what that removed, which cost a seek dearly.
-    for index, _ in shard.scan(keys.EXPIRY + keys.number(shard.next_due), keys.after(keys.EXPIRY)):
-        at, row = int.from_bytes(index[1:9]), index[9:]
-        if at > now or looked >= most:
-            next_due = at
+    for index, raw in shard.scan(keys.EXPIRY + keys.number(shard.next_due), keys.after(keys.EXPIRY)):
+        begins = int.from_bytes(index[1:9])
+        if begins > now or looked >= most:
+            batch.next_due = begins
             break
-        tag = row[:1]
-        looked += _SEGMENT if tag == keys.HISTORY else 1
-        due = _due(shard, batch, row, keep)
-        if due is not None and due <= now:
-            _remove(shard, batch, row)
-            swept += 1
-        # An index row that this very poll writes is put after the deletes, and stays.
         batch.deletes.append(index)
-        if due is not None and now < due < NEVER:
-            batch.look_again(due, row)
-    batch.next_due = min(batch.next_due, next_due)
+        for at, row in agenda.read(raw):
+            if at > now or looked >= most:
+                batch.agenda.append((at, row))
+                continue
+            looked += _SEGMENT if row[:1] == keys.HISTORY else 1
+            due = _due(shard, batch, row, keep)
+            if due is not None and due <= now:
+                _remove(shard, batch, row)
+                swept += 1
+            elif due is not None and due < NEVER:
+                batch.agenda.append((due, row))
     return swept
 
 
