@@ -21,13 +21,17 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 #: Where tests have brokers and other processes that must answer in time, on two cores that they share with whatever else runs there.
 SHARED = ("tests/integration", "tests/e2e")
+#: hypothesis looks for a smaller example for up to five minutes before it says what it found.
+SMALLER_SECONDS = 400.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One that fails there is tried twice more, and the report tells (`R`); what is broken fails three times."""
+    """One that fails in `SHARED` is tried twice more, and the report tells (`R`); what is broken fails three times."""
     for item in items:
         if any(f"/{folder}/" in item.path.as_posix() for folder in SHARED):
             item.add_marker(pytest.mark.flaky(reruns=2))
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker(pytest.mark.timeout(SMALLER_SECONDS))
 
 
 @pytest.hookimpl(wrapper=True)

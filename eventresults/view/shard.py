@@ -183,7 +183,7 @@ class Shard:
             if offset not in entries:
                 if read is None:
                     entries.clear()
-                entries.update(self._segment(offset))
+                entries.update(self.segment(offset))
             entry = entries.get(offset)
             if entry is None:
                 return
@@ -197,7 +197,8 @@ class Shard:
             yield Fact(at, log_time, decode_event(value, key=key, position=at))
             offset = previous
 
-    def _segment(self, offset: int) -> dict[int, rows.Entry]:
+    def segment(self, offset: int) -> dict[int, rows.Entry]:
+        """The records of history, by offset, among which this one is if it is there at all."""
         for _, raw in self._store.scan(keys.HISTORY, keys.history(offset + 1), reverse=True):
             return {entry[1]: entry for entry in rows.decode_segment(raw)}
         return {}

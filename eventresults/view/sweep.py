@@ -5,9 +5,11 @@ It decides nothing, for reads look at the time themselves, and an expired row co
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from eventresults.codec import rows
 from eventresults.codec.events import decode_event
-from eventresults.domain.events import GroupFact, UnknownEvent
+from eventresults.domain.events import GroupFact, TaskEvent, UnknownEvent
 from eventresults.domain.meta import GroupMeta, TaskMeta
 from eventresults.errors import EventCorrupt
 from eventresults.view import agenda, keys
@@ -15,6 +17,8 @@ from eventresults.view.shard import NEVER, Batch, Shard
 
 #: What looking at a segment costs, in rows.
 _SEGMENT = 16
+#: What may be in the history of a group.
+_OF_GROUPS = (GroupFact, UnknownEvent)
 
 
 def sweep(shard: Shard, batch: Batch, *, now: int, keep: int, most: int) -> int:
@@ -76,16 +80,37 @@ def _segment_due(shard: Shard, batch: Batch, row: bytes, keep: int) -> int | Non
     if raw is None:
         return None
     wanted: set[bytes] = set()
-    for _, _, _, value in rows.decode_segment(raw):
-        try:
-            event = decode_event(value)
-        except EventCorrupt:  # of an unknown kind, whose key is not known here: it holds nothing up
-            continue
-        if isinstance(event, GroupFact | UnknownEvent):
+    for event in _events(shard, rows.decode_segment(raw)):
+        if isinstance(event, _OF_GROUPS):
             wanted.add(keys.group(event.subject))
         if not isinstance(event, GroupFact):
             wanted.add(keys.state(event.subject))
     return max((due(meta, keep) for one in wanted if (meta := _meta(shard, batch, one)) is not None), default=0)
+
+
+def _events(shard: Shard, entries: Sequence[rows.Entry]) -> Iterator[TaskEvent | UnknownEvent]:
+    """For each of these records an event of the same id: its own, or where only its key told the id, one before it in its history."""
+    found: dict[int, TaskEvent | UnknownEvent | None] = {}
+    for previous, offset, _, value in entries:
+        event = found[offset] = _event(value) or (found[previous] if previous in found else _event_before(shard, previous))
+        if event is not None:
+            yield event
+
+
+def _event_before(shard: Shard, offset: int) -> TaskEvent | UnknownEvent | None:
+    """The latest event up to this one in its history that tells its id; None when that is no longer there, as then its row is not."""
+    while (entry := shard.segment(offset).get(offset)) is not None:
+        offset, _, _, value = entry
+        if (event := _event(value)) is not None:
+            return event
+    return None
+
+
+def _event(value: bytes) -> TaskEvent | UnknownEvent | None:
+    try:
+        return decode_event(value)
+    except EventCorrupt:  # of an unknown kind, whose id is in its key
+        return None
 
 
 def _remove(shard: Shard, batch: Batch, row: bytes) -> None:

@@ -270,6 +270,28 @@ def test_an_unknown_kind_without_an_id_does_not_hold_the_sweep_up(folding: Foldi
     assert min(rows(folding.store, keys.HISTORY)) > keys.history(3)
 
 
+@pytest.mark.parametrize("polls", [[4], [1, 1, 1, 1], [2, 2]])
+def test_history_stays_whose_id_is_in_the_key_alone(folding: Folding, polls):
+    # given: facts of an unknown kind without an id, in the history of a row that stays for ever
+    foreign = b'{"kind": "lunar-phase", "time": "2026-01-01T00:00:00Z"}'
+    told = [
+        record(sent(), 0, log_time=LOG_EPOCH),
+        Record(1, LOG_EPOCH, TASK.encode(), foreign),
+        Record(2, LOG_EPOCH, TASK.encode(), foreign),
+        record(succeeded(result_expires=None), 3, log_time=LOG_EPOCH),
+    ]
+    for size in polls:
+        folding.poll(told[:size])
+        told = told[size:]
+
+    # when
+    tick(folding, 1_000)
+    tick(folding, 1_000)
+
+    # then
+    assert folding.history(TASK) == [0, 1, 2, 3]
+
+
 def test_dead_letters_leave_as_well(folding: Folding):
     folding.poll([Record(0, LOG_EPOCH, b"k", b"garbage")])
     tick(folding, 109)
