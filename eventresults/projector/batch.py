@@ -62,7 +62,7 @@ class Folded(NamedTuple):
     def _again(self, late: set[str]) -> Iterator[Change]:
         states = self.states.again()
         for record in self.records:
-            if _subject(record) not in late:
+            if _named_by(record.key) not in late:
                 continue
             at = Position(self.shard.partition, record.offset)
             try:
@@ -99,7 +99,7 @@ def fold_poll(
     """
     records = poll.records
     # A record's key is its subject, or the record is a dead letter: one look for all rows, before anything is decoded.
-    subjects = {(key or b"").decode(errors="replace") for key in {record.key for record in records}}
+    subjects = {_named_by(key) for key in {record.key for record in records}}
     states = States(shard.tasks(subjects), {}, lifetimes)
     running = Running(shard, head, projections) if projections else None
     fold = _Fold(shard, Batch(head), states, lifetimes, watched(subjects), running)
@@ -249,8 +249,8 @@ class _Fold:
             self.batch.agenda.append((new.expires_at + self._keep, tag + subject.encode()))
 
 
-def _subject(record: Record) -> str:
-    return (record.key or b"").decode(errors="replace")
+def _named_by(key: bytes | None) -> str:
+    return (key or b"").decode(errors="replace")
 
 
 def _dead_letter(record: Record, error: EventCorrupt) -> bytes:
