@@ -10,6 +10,7 @@ import stat
 import uuid
 
 import pytest
+from kafka.errors import NodeNotReadyError
 
 from eventresults.errors import ConfigError
 from eventresults.service.web.address import listen, listen_unix, remove_unix
@@ -125,6 +126,40 @@ def test_a_traceback_shows_no_variables(capsys, terminal):
     text = capsys.readouterr().err
     assert "ValueError: inner" in text
     assert "hunter2" not in text
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_connection_that_a_broker_reset_is_one_line_without_a_traceback(capsys, terminal):
+    with structured_logs("INFO", terminal=terminal):
+        try:
+            raise ConnectionResetError(104, "Connection reset by peer")
+        except ConnectionResetError:
+            logging.getLogger("kafka.net.transport").exception("%s: Error receiving network data", "<conn>")
+    text = capsys.readouterr().err
+    assert len(text.splitlines()) == 1
+    assert "Traceback" not in text
+    assert "<conn>: Error receiving network data" in text
+    assert "ConnectionResetError: [Errno 104] Connection reset by peer" in text
+
+
+def test_what_a_broker_refused_is_one_line_without_a_traceback(capsys):
+    with structured_logs("INFO", terminal=False):
+        try:
+            raise NodeNotReadyError("node 1")
+        except NodeNotReadyError:
+            logging.getLogger("kafka.coordinator").exception("Offset commit failed")
+    (said,) = lines(capsys.readouterr().err)
+    assert (said["event"], said["error"]) == ("Offset commit failed", "NodeNotReadyError: node 1")
+
+
+def test_a_defect_that_a_kafka_client_met_keeps_its_traceback(capsys):
+    with structured_logs("INFO", terminal=False):
+        try:
+            raise KeyError("inner")
+        except KeyError:
+            logging.getLogger("kafka.future").exception("Error processing callback")
+    (said,) = lines(capsys.readouterr().err)
+    assert "Traceback" in said["exception"]
 
 
 def test_logging_is_as_before_afterwards():
