@@ -389,6 +389,26 @@ def test_a_silent_broker_fills_the_buffer_and_appends_time_out(make_log: MakeLog
         three_brokers.resume(leader)
 
 
+def test_a_writer_goes_on_after_a_broker_was_silent_for_longer_than_the_append_timeout(
+    make_log: MakeLog, three_brokers: KafkaCluster
+) -> None:
+    topic = _new_topic(three_brokers, replication=1)
+    log = make_log(three_brokers.bootstrap, topic, append_timeout=2.0, max_in_flight=10)
+    leader = three_brokers.leader(topic)
+    writer = log.writer()
+    writer.append(b"key", b"first").result(DEADLINE)
+    # given
+    three_brokers.pause(leader)
+    try:
+        for future in [writer.append(b"key", b"value") for _ in range(10)]:
+            assert isinstance(future.exception(DEADLINE), AppendTimeout)
+    # when
+    finally:
+        three_brokers.resume(leader)
+    # then
+    assert _eventually(lambda: writer.append(b"key", b"after").result(DEADLINE))
+
+
 def test_a_full_buffer_gives_way_as_the_brokers_take_records(make_log: MakeLog, kafka: Kafka, kafka_topic: str) -> None:
     log = make_log(kafka.bootstrap, kafka_topic, max_in_flight=20, max_in_flight_bytes=50_000)
     with writing(log) as writer:

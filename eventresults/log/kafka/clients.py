@@ -54,7 +54,12 @@ def text_of(error: BaseException) -> str:
 
 def make_producer(settings: BrokerSettings, max_batch_bytes: int) -> Any:
     """A producer. Raises `LogUnavailable`, as the others do."""
-    return _made(settings, KafkaProducer, settings.connect_timeout, producer_config(settings, max_batch_bytes))
+    producer = _made(settings, KafkaProducer, settings.connect_timeout, producer_config(settings, max_batch_bytes))
+    # Once it gives up a record that it had sent before, this library drops the producer's id, asks for no other, and sends nothing ever
+    # again. A new epoch of the same id is what Java's client asks for then, and it also keeps the broker from taking what was given up.
+    transactions = producer._transaction_manager  # noqa: SLF001
+    transactions.reset_producer_id = transactions.bump_producer_id_and_epoch
+    return producer
 
 
 def make_consumer(settings: BrokerSettings, timeout: float, config: dict[str, Any]) -> Any:
