@@ -10,10 +10,10 @@ from typing import Any
 
 import structlog
 
+from eventresults.service.web.brokernews import BrokerNews
+
 #: Client libraries tell of every connection they try again; what matters of that reaches the log as an error of ours.
 CHATTY = ("kafka", "confluent_kafka", "eventresults.log.kafka", "eventresults.log.confluent")
-#: The one whose errors come with the traceback of its own loop, also where a broker merely went away.
-KAFKA_PYTHON = "kafka"
 ACCESS = "uvicorn.access"
 #: Whoever keeps the process running asks these every few seconds.
 UNLOGGED = frozenset({"/livez", "/readyz", "/metrics"})
@@ -36,7 +36,7 @@ def structured_logs(level: str, *, terminal: bool | None = None) -> Iterator[Non
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter(sys.stderr.isatty() if terminal is None else terminal))
     handler.addFilter(_wanted)
-    handler.addFilter(_without_news_as_traceback)
+    handler.addFilter(BrokerNews())
     root.handlers[:] = [handler]
     root.setLevel("WARNING")
     ours.setLevel(level)
@@ -56,16 +56,6 @@ def _wanted(record: logging.LogRecord) -> bool:
     if record.name == ACCESS and isinstance(record.args, tuple) and len(record.args) == 5:
         return _as_request(record, *record.args)
     return record.msg not in BESIDE_THE_POINT
-
-
-def _without_news_as_traceback(record: logging.LogRecord) -> bool:
-    """What the network did and what a broker said is news, in one line; a traceback is for defects, which keep theirs."""
-    error = record.exc_info[1] if record.exc_info else None
-    if record.name.split(".")[0] == KAFKA_PYTHON and (isinstance(error, OSError) or type(error).__module__ == "kafka.errors"):
-        kind, text = type(error).__name__, str(error)
-        record.exc_info = None
-        record.__dict__["error"] = text if text.startswith(kind) else f"{kind}: {text}"
-    return True
 
 
 def _as_request(record: logging.LogRecord, client: object, method: object, path: object, _: object, status: object) -> bool:

@@ -14,6 +14,7 @@ from kafka.errors import NodeNotReadyError
 
 from eventresults.errors import ConfigError
 from eventresults.service.web.address import listen, listen_unix, remove_unix
+from eventresults.service.web.brokernews import BrokerNews
 from eventresults.service.web.logs import structured_logs
 from eventresults.service.web.notify import Notifier
 
@@ -128,18 +129,40 @@ def test_a_traceback_shows_no_variables(capsys, terminal):
     assert "hunter2" not in text
 
 
+RESET = "[Errno 104] Connection reset by peer"
+
+
+def lose_broker(number: int) -> None:
+    """What kafka-python 3.0.12 logs of one connection."""
+    transport, connection = "<KafkaTCPTransport [none]>", f"<KafkaConnection node_id={number} broker_version=(4, 3) (disconnected)>"
+    try:
+        raise ConnectionResetError(104, "Connection reset by peer")
+    except ConnectionResetError:
+        logging.getLogger("kafka.net.transport").exception("%s: Error receiving network data closing socket", transport)
+    logging.getLogger("kafka.net.transport").error("%s: Abort (KafkaConnectionError: %s)", transport, RESET)
+    logging.getLogger("kafka.net.connection").error("%s: Connection lost: KafkaConnectionError: %s", connection, RESET)
+    logging.getLogger("kafka.consumer.fetcher").error("Fetch to node %s failed: KafkaConnectionError: %s", number, RESET)
+
+
 @pytest.mark.parametrize("terminal", [True, False])
-def test_a_connection_that_a_broker_reset_is_one_line_without_a_traceback(capsys, terminal):
+def test_a_broker_that_goes_away_is_one_line_without_a_traceback(capsys, terminal):
     with structured_logs("INFO", terminal=terminal):
-        try:
-            raise ConnectionResetError(104, "Connection reset by peer")
-        except ConnectionResetError:
-            logging.getLogger("kafka.net.transport").exception("%s: Error receiving network data", "<conn>")
+        for _ in range(10):
+            lose_broker(2)
     text = capsys.readouterr().err
     assert len(text.splitlines()) == 1
+    assert "node_id=2" in text
+    assert RESET in text
     assert "Traceback" not in text
-    assert "<conn>: Error receiving network data" in text
-    assert "ConnectionResetError: [Errno 104] Connection reset by peer" in text
+
+
+def test_each_broker_that_is_away_is_told_of_once_a_minute(caplog):
+    now = [0.0]
+    with caplog.filtering(BrokerNews(lambda: now[0])):
+        for now[0] in (0.0, 1.0, 59.0, 60.0, 61.0):
+            lose_broker(1)
+            lose_broker(2)
+    assert [next(broker for broker in (1, 2) if f"node_id={broker}" in said) for said in caplog.messages] == [1, 2, 1, 2]
 
 
 def test_what_a_broker_refused_is_one_line_without_a_traceback(capsys):
