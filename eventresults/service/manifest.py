@@ -22,6 +22,7 @@ from typing import Annotated, Final, Literal, NoReturn
 from pydantic import Field, TypeAdapter, ValidationError
 
 from eventresults.errors import ViewCorrupt
+from eventresults.view.clone import TABLES
 from eventresults.view.shard import Head
 
 MANIFEST: Final = "manifest.json"
@@ -140,7 +141,7 @@ def restore_files(source: Path, shard: SnapshotShard, into: Path) -> None:
 def take_files(source: Path, names: Iterable[str], into: Path) -> None:
     """Bring files over: tables, which nobody ever writes again, as hard links where that can be, all else as copies. Raises OSError."""
     for name in names:
-        if name.endswith(".sst"):
+        if name.endswith(TABLES):
             try:
                 os.link(source / name, into / name, follow_symlinks=False)
             except FileExistsError:

@@ -1,8 +1,8 @@
 """A copy of a shard on disk whose owner does not answer: what a crash of its owner would have left, or nothing.
 
 The owner may be stopped, or may still be writing (a false alarm). RocksDB makes this possible: it appends to its MANIFEST and to its
-write-ahead logs, never writes a table (`*.sst`) again once the MANIFEST names it, and deletes a log or a table only after a MANIFEST
-entry has made it needless. So the order decides:
+write-ahead logs, never writes a table (`*.sst`, and `*.blob` for large values) again once the MANIFEST names it, and deletes a log or a
+table only after a MANIFEST entry has made it needless. So the order decides:
 
 1. The write-ahead logs, oldest first. Together they are a prefix of what was written; a later MANIFEST can only need fewer of them.
 2. The tables, as hard links; then the MANIFEST; then the tables that came meanwhile. If the MANIFEST is still the same after that, no
@@ -17,11 +17,13 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from eventresults.errors import ViewCorrupt, ViewError
 
 ATTEMPTS = 100
+#: What nobody ever writes again once it is whole.
+TABLES: Final = (".sst", ".blob")
 
 
 def clone_shard(source: Path, into: Path) -> None:
@@ -85,8 +87,8 @@ def _write_ahead_logs(source: Path) -> list[str]:
 
 
 def _link_tables(source: Path, into: Path) -> None:
-    there = set(_listed(into, ".sst"))
-    for name in _listed(source, ".sst"):
+    there = set(_listed(into, *TABLES))
+    for name in _listed(source, *TABLES):
         if name not in there:
             try:
                 os.link(source / name, into / name)
@@ -103,8 +105,8 @@ def _copy_the_rest(source: Path, into: Path) -> None:
                 continue
 
 
-def _listed(folder: Path, suffix: str) -> list[str]:
-    files = [file for file in folder.iterdir() if file.suffix == suffix and file.stem.isdecimal()]
+def _listed(folder: Path, *suffixes: str) -> list[str]:
+    files = [file for file in folder.iterdir() if file.suffix in suffixes and file.stem.isdecimal()]
     return [file.name for file in sorted(files, key=lambda file: int(file.stem))]
 
 

@@ -35,6 +35,8 @@ MEGABYTE: Final = 1024 * 1024
 logger = logging.getLogger(__name__)
 _CLOSE_TIMEOUT: Final = 5.0
 _BLOCK: Final = 4096
+#: Values of so many bytes, such as segments of history, are kept outside of the tables.
+_LARGE: Final = 4096
 
 
 class RocksResources:
@@ -250,6 +252,11 @@ def _options(cache: Cache, buffers: WriteBufferManager, write_buffers: int) -> O
     options.set_level_zero_file_num_compaction_trigger(8)
     options.set_max_bytes_for_level_base(512 * MEGABYTE)
     options.set_target_file_size_base(128 * MEGABYTE)
+    # History is most of the bytes, written once and seldom read: it lies in files of its own, which are not merged with the tables.
+    options.set_enable_blob_files(True)
+    options.set_enable_blob_gc(True)
+    options.set_min_blob_size(_LARGE)
+    options.set_blob_compression_type(DBCompressionType.lz4())
     options.set_max_background_jobs(2)
     options.set_max_file_opening_threads(1)
     options.set_keep_log_file_num(2)

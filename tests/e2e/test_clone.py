@@ -33,9 +33,10 @@ signal.signal(signal.SIGTERM, signal.SIG_DFL)
 generation = ViewFolder(sys.argv[1]).open()
 # a write-ahead log and a table every few milliseconds, and a compaction for every four of them
 stores = [RocksStore(generation.shard_path(p), resources=RocksResources(block_cache=2**20, write_buffers=64 * 1024)) for p in (0, 1)]
-filling = os.urandom(1000)
+small, large = os.urandom(1000), os.urandom(5000)  # in a table, and outside of it
 number = 0
 while True:
+    filling = large if number % 4 == 0 else small
     puts = {b"row%08d-%d" % (number, row): b"%d" % number + filling for row in range(ROWS)}
     puts[b"moving%08d" % number] = b""
     puts[b"head"] = b"%d" % number

@@ -138,7 +138,7 @@ def delete_view(scene: Scene, report: Report) -> None:
 def damage_view(scene: Scene, report: Report) -> None:
     """Bytes of a shard's file are overwritten; half the time its owner is killed, so that the next one opens what is left."""
     owner = scene.wait_for_owner()
-    kind = scene.chance.choice(["*.sst", "*.log", "MANIFEST-*", "CURRENT"])
+    kind = scene.chance.choice(["*.sst", "*.blob", "*.log", "MANIFEST-*", "CURRENT"])
     files = sorted(scene.view.glob(f"[0-9]*/[0-9]*/{kind}"))
     for file in files[-1:]:
         damage(file, scene)

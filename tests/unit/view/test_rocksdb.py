@@ -97,6 +97,31 @@ def test_reads_of_a_damaged_block_raise_and_of_others_succeed(damaged: RocksStor
     assert 0 < lost < 100
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_damaged_large_value_is_told_whichever_way_it_is_read(open_shard: Callable[[], RocksStore], reverse: bool) -> None:
+    # given: values that lie outside of the tables, one of them broken
+    large = {b"%d" % number: os.urandom(10_000) for number in range(9)}
+    with closing(open_shard()) as store:
+        store.commit(large)
+    with closing(open_shard()) as store:
+        (file,) = store.path.glob("*.blob")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    file.write_bytes(content)
+
+    # when / then
+    with closing(open_shard()) as store:
+        assert store.get(b"0") == large[b"0"]
+        with pytest.raises(ViewCorrupt, match="eventresults view rebuild"):
+            store.get(b"4")
+        with pytest.raises(ViewCorrupt):
+            store.get_many([b"3", b"4"])
+        read: list[tuple[bytes, bytes]] = []
+        with pytest.raises(ViewCorrupt):
+            read.extend(store.scan(b"0", b"9", reverse=reverse))
+        assert [key for key, _ in read] == ([b"8", b"7", b"6", b"5"] if reverse else [b"0", b"1", b"2", b"3"])
+
+
 def test_a_path_that_cannot_hold_a_shard_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ViewError, match="see to free space and to the right to write there") as caught:
