@@ -55,12 +55,21 @@ class Commands(UserDict[str, Any]):
         found = getattr(import_module(f"eventresults.cli.{part.file}"), part.name)
         around = _typer()
         if isinstance(found, typer.Typer):
-            around.add_typer(found, name=name)
+            around.add_typer(found, name=name, cls=Noun)
         else:
             around.command(name)(found)
         made = typer.main.get_group(around).commands[name]
         _explain_exits(made)
         return made
+
+
+class Noun(TyperGroup):
+    """`eventresults task` and its like: the help says of each command what its own help says first, to the end of the sentence."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the context is the base class's
+        """What the help says of each."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _first_sentence(command.help or "")) for name, command in self.commands.items()])
 
 
 class Whole(TyperGroup):
@@ -74,7 +83,7 @@ class Whole(TyperGroup):
         """Their names, in the order of the help."""
         return list(PARTS)
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - likewise
         """What the help says of each."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, part.summary) for name, part in PARTS.items()])
@@ -90,6 +99,10 @@ app = _typer(cls=Whole, no_args_is_help=True, epilog=EPILOG, context_settings={"
 def command() -> Any:
     """The command to run."""
     return typer.main.get_command(app)
+
+
+def _first_sentence(text: str) -> str:
+    return " ".join(text.split()).partition(". ")[0].removesuffix(".") + "."
 
 
 def _explain_exits(one: Any) -> None:

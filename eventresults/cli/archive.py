@@ -38,7 +38,9 @@ def run(
     max_bytes: Annotated[int, typer.Option(min=1, help="A file is full with so many bytes.")] = 256 * 2**20,
     every: Annotated[
         float,
-        typer.Option(parser=duration, metavar="TIME", help="A file is seen so long after its first event was read, at the latest."),
+        typer.Option(
+            parser=duration, metavar="TIME", help="A file is seen so long after its first event was read, at the latest.", show_default="1m"
+        ),
     ] = 60.0,
     url: Url = None,
     view: View = None,

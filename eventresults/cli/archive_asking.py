@@ -35,7 +35,8 @@ Until = Annotated[
     datetime | None, typer.Option(parser=moment, metavar="TIME", help="Only events before this log time.", show_default=False)
 ]
 Memory = Annotated[str, typer.Option(metavar="BYTES", help="Memory that a query may take; ten times that on disk beside it.")]
-Timeout = Annotated[float, typer.Option(parser=duration, metavar="TIME", help="How long a query may take.")]
+Timeout = Annotated[float, typer.Option(parser=duration, metavar="TIME", help="How long a query may take.", show_default="1m")]
+SavedTimeout = Annotated[float, typer.Option(parser=duration, metavar="TIME", help="How long a query may take.", show_default="5m")]
 Rows = Annotated[int, typer.Option(min=1, help="Rows of an answer, at most.")]
 AnswerOutput = Annotated[
     AnswerFormat | None,
@@ -78,7 +79,7 @@ def query(
 def ask(
     *,
     name: Annotated[
-        str | None, typer.Argument(help="The question's name; without one, all are listed.", metavar="[NAME]", show_default=False)
+        str | None, typer.Argument(help="The question's name; without one, all are listed.", metavar="NAME", show_default=False)
     ] = None,
     archive: Archive = "",
     given: Annotated[
@@ -91,7 +92,7 @@ def ask(
     until: Until = None,
     rows: Rows = 10_000,
     memory: Memory = "1GB",
-    timeout: Timeout = SAVED_SECONDS,
+    timeout: SavedTimeout = SAVED_SECONDS,
     to: To = None,
     url: Url = None,
     view: View = None,
@@ -128,7 +129,7 @@ def report(
     since: Since = None,
     until: Until = None,
     memory: Memory = "1GB",
-    timeout: Timeout = SAVED_SECONDS,
+    timeout: SavedTimeout = SAVED_SECONDS,
     url: Url = None,
     view: View = None,
     output: Output = None,

@@ -35,7 +35,8 @@ From = Annotated[
 To = Annotated[list[str] | None, typer.Option("--to", metavar="PLACE", help="End before this position or time.")]
 Id = Annotated[str | None, typer.Option("--id", help="Only events of this task or group.", show_default=False)]
 Kind = Annotated[
-    list[str] | None, typer.Option("--kind", help="Only events of this kind, such as task-failed; may be repeated.", show_default=False)
+    list[str] | None,
+    typer.Option("--kind", metavar="KIND", help="Only events of this kind, such as task-failed; may be repeated.", show_default=False),
 ]
 
 

@@ -13,11 +13,15 @@ Url = Annotated[
     str | None,
     typer.Option(
         "--url",
+        metavar="URL",
         help="The log: memory://, sqlite:///file.db or kafka://host:9092/topic. Else EVENTRESULTS_URL, eventresults.toml, sqlite:///eventresults.db.",
         show_default=False,
     ),
 ]
-View = Annotated[str | None, typer.Option("--view", help="The view: a folder, a service's http:// address, or group.", show_default=False)]
+View = Annotated[
+    str | None,
+    typer.Option("--view", metavar="VIEW", help="The view: a folder, a service's http:// address, or group.", show_default=False),
+]
 Output = Annotated[
     Format | None,
     typer.Option("-o", "--output", help="How to print: a table on a terminal, JSON lines elsewhere, unless you say.", show_default=False),
@@ -33,7 +37,7 @@ At = Annotated[
     ),
 ]
 TaskId = Annotated[str, typer.Argument(help="The task's id.", metavar="ID", show_default=False)]
-TaskIds = Annotated[list[str], typer.Argument(help="The tasks' ids.", metavar="ID...", show_default=False)]
+TaskIds = Annotated[list[str], typer.Argument(help="The tasks' ids.", metavar="ID", show_default=False)]
 Archive = Annotated[
     str,
     typer.Option(

@@ -36,7 +36,12 @@ def _walk(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
 
 def _usage(command: Any) -> str:
     arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
-    return " ".join(parameter.metavar or parameter.name.upper() for parameter in arguments)
+    return " ".join(_argument(parameter) for parameter in arguments)
+
+
+def _argument(parameter: Any) -> str:
+    name = (parameter.metavar or parameter.name.upper()) + ("..." if parameter.nargs == -1 else "")
+    return name if parameter.required else f"[{name}]"
 
 
 def _summary(command: Any) -> str:

@@ -123,7 +123,7 @@ def history(task_id: TaskId, *, url: Url = None, view: View = None, output: Outp
 def wait(
     task_id: TaskId,
     *,
-    timeout: Annotated[float, typer.Option(parser=duration, metavar="TIME", help="How long: 30s, 5m, 2h.")] = PATIENCE,
+    timeout: Annotated[float, typer.Option(parser=duration, metavar="TIME", help="How long: 30s, 5m, 2h.", show_default="10m")] = PATIENCE,
     url: Url = None,
     view: View = None,
     output: Output = None,

@@ -83,6 +83,15 @@ def test_the_whole_help_says_of_each_what_its_own_help_says_first(name):
     assert " ".join(command().commands[name].help.split()).startswith(PARTS[name].summary)
 
 
+@pytest.mark.parametrize("noun", [name for name, part in PARTS.items() if part.name == "app"])
+def test_the_help_of_a_noun_says_of_each_command_what_its_own_help_says_first(noun, capsys):
+    assert run([noun, "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for name, one in command().commands[noun].commands.items():
+        first = " ".join(one.help.split()).partition(". ")[0]
+        assert f"{name} {first}" in shown
+
+
 def test_the_version_is_told(capsys):
     assert run(["--version"]) == 0
     assert capsys.readouterr().out.startswith("eventresults ")
