@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 import sysconfig
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,6 +19,7 @@ import typer
 from eventresults.cli import records
 from eventresults.cli.connection import opened
 from eventresults.cli.demo_task import count_python
+from eventresults.cli.entry import PROGRAM
 from eventresults.cli.exits import ExitCode
 from eventresults.cli.options import Output, Url, View
 from eventresults.cli.output import Format, cell, chosen
@@ -185,7 +188,13 @@ def next_commands(settings: Settings, task_id: str, view: str | None) -> list[st
         ("view", "verify"),
         ("doctor",),
     )
-    return [shlex.join(("eventresults", *words, *where)) for words in tries]
+    return [shlex.join((called_as(), *words, *where)) for words in tries]
+
+
+def called_as() -> str:
+    """What a shell finds this program by: its name, or where PATH lacks that (`make demo`), what it was called by."""
+    called = sys.argv[0]
+    return called if Path(called).name == PROGRAM and not shutil.which(PROGRAM) else PROGRAM
 
 
 def prose(report: dict[str, Any]) -> Iterator[str]:
