@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
@@ -129,6 +129,22 @@ class Append(Future[Position]):
         if self._done_callbacks:
             self._invoke_callbacks()  # type: ignore[attr-defined] # the base class's
         return True
+
+    @staticmethod
+    def settle_all(outcomes: Iterable[tuple[Append, Position | BaseException]]) -> None:
+        """Settle each of these as `settle` does: those that nobody waits for under one lock, and the others after them."""
+        told: list[Append] = []
+        waited_for: list[tuple[Append, Position | BaseException]] = []
+        with _settling:
+            for future, outcome in outcomes:
+                if future._made is not None:  # noqa: SLF001 - one of us
+                    waited_for.append((future, outcome))
+                elif future._take(outcome) and future._done_callbacks:  # noqa: SLF001
+                    told.append(future)
+        for future in told:
+            future._invoke_callbacks()  # type: ignore[attr-defined] # noqa: SLF001 - the base class's
+        for future, outcome in waited_for:
+            future.settle(outcome)
 
     def _take(self, outcome: Position | BaseException) -> bool:
         if self._state == _FINISHED:

@@ -40,6 +40,11 @@ def too_large(key: bytes, size: int, limit: int) -> ValueTooLarge:
     )
 
 
+def value_bytes(future: Append) -> int:
+    """How many bytes the value has of a record that is on its way."""
+    return future.size - len(future.key) - _RECORD_OVERHEAD
+
+
 class InFlight:
     """The records that were handed over and are not acknowledged yet. Safe to use from many threads.
 

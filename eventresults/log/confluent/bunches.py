@@ -8,12 +8,9 @@ handed over at once where nothing is on its way, and else together with all that
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
-
-from confluent_kafka import KafkaException
 
 from eventresults.log.appends import Append
 
@@ -24,23 +21,15 @@ BUNCH = 1000
 class Bunches:
     """The way into one producer. Any thread; records keep the order in which they are added.
 
-    The library calls `delivered(self, future, error, message)`, which is to count `acknowledged`. What it does not take is told to
-    `refused(future, value, error)`, under a lock.
+    What became of each is told once to `delivered(self, future, error, message)`, which is to return at once: by the library, on the thread
+    that polls the producer, and then it is to count `acknowledged`; or without a message, under a lock, if the library did not take it.
     """
 
-    def __init__(
-        self,
-        producer: Any,
-        topic: str,
-        *,
-        delivered: Callable[[Bunches, Append, Any, Any], None],
-        refused: Callable[[Append, bytes, Exception], None],
-    ) -> None:
+    def __init__(self, producer: Any, topic: str, *, delivered: Callable[[Bunches, Append, Any, Any], None]) -> None:
         self.producer = producer
         self._topic = topic
         self._delivered = delivered
-        self._refused = refused
-        self._waiting: deque[tuple[Append, bytes]] = deque()
+        self._waiting: list[dict[str, Any]] = []
         self._lock = threading.Lock()
         self._handed_over = 0
         #: By the one thread that polls the producer.
@@ -48,7 +37,7 @@ class Bunches:
 
     def add(self, future: Append, value: bytes) -> None:
         """A record of `future.key`: now, with others at the next acknowledgement, or when they are enough."""
-        self._waiting.append((future, value))
+        self._waiting.append({"key": future.key, "value": value, "callback": partial(self._delivered, self, future)})
         # First added, then looked: who counts the last acknowledgement hands over afterwards.
         if self._handed_over == self.acknowledged or len(self._waiting) >= BUNCH:
             self.hand_over()
@@ -56,12 +45,13 @@ class Bunches:
     def hand_over(self) -> None:
         """Hand over all that wait."""
         with self._lock:
-            while self._waiting:
-                future, value = self._waiting[0]  # and there it stays if this is interrupted
-                try:
-                    self.producer.produce(self._topic, value, future.key, on_delivery=partial(self._delivered, self, future))
-                except (BufferError, KafkaException) as error:
-                    self._refused(future, value, error)
-                else:
-                    self._handed_over += 1
-                self._waiting.popleft()
+            bunch = self._waiting[:]  # others may come meanwhile
+            if not bunch:
+                return
+            taken = self.producer.produce_batch(self._topic, bunch)
+            self._handed_over += taken
+            del self._waiting[: len(bunch)]  # until then they stay there, if this is interrupted
+            if taken < len(bunch):
+                for message in bunch:
+                    if "_error" in message:
+                        message["callback"](message["_error"], None)

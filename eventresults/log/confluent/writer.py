@@ -8,11 +8,12 @@ from collections import deque
 from time import monotonic
 from typing import Any
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, Producer
 
 from eventresults.domain.position import Position
 from eventresults.errors import AppendTimeout, EventResultsError, LogError
 from eventresults.log.appends import Append
+from eventresults.log.bounds import value_bytes
 from eventresults.log.brokerclients import BrokerWriter
 from eventresults.log.brokerlog import BrokerLog
 from eventresults.log.brokers import append_failure
@@ -20,7 +21,6 @@ from eventresults.log.confluent.bunches import Bunches
 from eventresults.log.confluent.config import producer_config
 
 logger = logging.getLogger(__name__)
-
 
 #: How long the brokers have to say which topic it is, when facts were not acknowledged.
 _IDENTITY_SECONDS = 1.0
@@ -36,16 +36,15 @@ class ConfluentWriter(BrokerWriter):
 
     def __init__(self, log: BrokerLog) -> None:
         super().__init__(log)
-        self._done: deque[Append] = deque()
         #: For the thread that takes acknowledgements: a future's callbacks are nothing for the one that appends.
-        self._refused: deque[tuple[Append, bytes, Exception]] = deque()
+        self._outcomes: deque[tuple[Append, Position | LogError]] = deque()
         self._overdue = False
         self._stopping = threading.Event()
 
     def _make(self) -> Any:
         self._topic_id = self._log.topic_id(self._settings.connect_timeout)
         producer = Producer(producer_config(self._settings, self._log.max_batch_bytes), logger=logger)
-        bunches = Bunches(producer, self._settings.topic, delivered=self._delivered, refused=self._refuse)
+        bunches = Bunches(producer, self._settings.topic, delivered=self._delivered)
         self._thread = threading.Thread(
             target=self._take_acknowledgements, args=(bunches,), name="eventresults-confluent-acknowledgements", daemon=True
         )
@@ -65,7 +64,7 @@ class ConfluentWriter(BrokerWriter):
         while not self._stopping.is_set():
             bunches.producer.poll(0.1)
             bunches.hand_over()
-            self._make_room()
+            self._settle()
             if self._overdue:
                 self._overdue = False
                 if self._is_another_topic():
@@ -83,16 +82,13 @@ class ConfluentWriter(BrokerWriter):
             bunches.hand_over()
             bunches.producer.purge()
             bunches.producer.poll(0.1)
-            self._make_room()
+            self._settle()
 
-    def _make_room(self) -> None:
-        while self._refused:
-            future, value, error = self._refused.popleft()
-            future.settle(self._refusal(future, value, error))
-            self._done.append(future)
-        left = [self._done.popleft() for _ in range(len(self._done))]
-        if left:
-            self._in_flight.leave(left)
+    def _settle(self) -> None:
+        outcomes = [self._outcomes.popleft() for _ in range(len(self._outcomes))]
+        if outcomes:
+            Append.settle_all(outcomes)
+            self._in_flight.leave([future for future, _ in outcomes])
 
     def _is_another_topic(self) -> bool:
         try:
@@ -100,26 +96,20 @@ class ConfluentWriter(BrokerWriter):
         except EventResultsError:  # an outage: the next that is overdue asks again
             return False
 
-    def _delivered(self, bunches: Bunches, future: Append, error: Any, message: Any) -> None:
-        bunches.acknowledged += 1
-        offset = message.offset()
-        if error is None and (offset is None or offset < 0):
+    def _delivered(self, bunches: Bunches, future: Append, error: KafkaError | None, message: Any) -> None:
+        if message is not None:
+            bunches.acknowledged += 1
+        if error is not None:
+            self._overdue |= message is not None
+            self._outcomes.append((future, self._failure(future, error)))
+        elif (offset := message.offset()) is not None and offset >= 0:
+            self._outcomes.append((future, Position(message.partition(), offset)))
+        else:
             # A repeated batch whose acknowledgement was lost with its broker: the log has it, and that is all we are told.
             self._placing.find(future, message.partition(), message.value() or b"")
-            return
-        if error is None:
-            future.settle(Position(message.partition(), offset))
-        else:
-            size = len(message.value() or b"")
-            self._overdue = True
-            future.settle(append_failure(self._settings, error.code(), error.str(), future.key, size))
-        self._done.append(future)
 
-    def _refuse(self, future: Append, value: bytes, error: Exception) -> None:
-        self._refused.append((future, value, error))
-
-    def _refusal(self, future: Append, value: bytes, error: Exception) -> LogError:
-        if isinstance(error, KafkaException):
-            return append_failure(self._settings, error.args[0].code(), error.args[0].str(), future.key, len(value))
-        reason = f"the producer of {self._settings.url} is full: append again in a moment"
-        return AppendTimeout(reason, key=future.key.decode("utf-8", "replace"), timeout=0.0)
+    def _failure(self, future: Append, error: KafkaError) -> LogError:
+        if error.code() == KafkaError._QUEUE_FULL:  # noqa: SLF001 - its public name
+            reason = f"the producer of {self._settings.url} is full: append again in a moment"
+            return AppendTimeout(reason, key=future.key.decode("utf-8", "replace"), timeout=0.0)
+        return append_failure(self._settings, error.code(), error.str(), future.key, value_bytes(future))

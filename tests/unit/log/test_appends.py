@@ -140,3 +140,23 @@ def test_settling_waiting_and_adding_callbacks_at_once_loses_nothing() -> None:
         list(pool.map(act, acts))
     # then
     assert sorted(map(id, called)) == sorted(map(id, futures))
+
+
+def test_many_are_settled_each_as_if_alone() -> None:
+    # given: one that nobody looks at, one waited for, one with a callback, one settled before
+    plain, waited_for, told, before = Append(), Append(), Append(), settled(Position(0, 7))
+    called = []
+    told.add_done_callback(called.append)
+    failure = LogError("why")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(waited_for.result, 30)
+        while waited_for._made is None:
+            time.sleep(0.001)
+
+        # when
+        Append.settle_all([(plain, HERE), (waited_for, HERE), (told, failure), (before, HERE)])
+
+        # then
+        assert waiting.result(30) == HERE
+    assert (plain.outcome, told.outcome, before.outcome) == (HERE, failure, Position(0, 7))
+    assert called == [told]

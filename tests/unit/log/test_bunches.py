@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError
 
 from eventresults.log.appends import Append
 from eventresults.log.confluent import bunches as module
@@ -15,18 +16,27 @@ from eventresults.log.confluent.bunches import Bunches
 
 
 class Producer:
-    """Takes what it is given, but for `refusal`; the test acknowledges."""
+    """Takes what it is given, but for what is in `refused`; the test acknowledges."""
 
     def __init__(self):
         self.taken: list[bytes] = []
         self.callbacks: deque[Callable[..., None]] = deque()
-        self.refusal: BaseException | None = None
+        self.refused: dict[bytes, KafkaError] = {}
+        self.interrupted = False
 
-    def produce(self, _topic, value, _key, *, on_delivery):
-        if self.refusal is not None:
-            raise self.refusal
-        self.taken.append(value)
-        self.callbacks.append(on_delivery)
+    def produce_batch(self, _topic: str, messages: list[dict[str, Any]]) -> int:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        taken = 0
+        for message in messages:
+            error = self.refused.get(message["value"])
+            if error is None:
+                self.taken.append(message["value"])
+                self.callbacks.append(message["callback"])
+                taken += 1
+            else:
+                message["_error"] = error
+        return taken
 
     def acknowledge(self):
         while self.callbacks:
@@ -35,12 +45,16 @@ class Producer:
 
 class Line(Bunches):
     def __init__(self, producer: Producer):
-        super().__init__(producer, "topic", delivered=self.deliver, refused=lambda *told: self.refusals.append(told))
+        super().__init__(producer, "topic", delivered=self.deliver)
         self.futures: list[Append] = []
-        self.refusals: list[tuple[Append, bytes, Exception]] = []
+        self.refusals: list[tuple[Append, KafkaError]] = []
 
     def deliver(self, bunches, future, error, message):
-        assert (bunches, error, message) == (self, None, "message")
+        assert bunches is self
+        if message is None:
+            self.refusals.append((future, error))
+            return
+        assert (error, message) == (None, "message")
         self.futures.append(future)
         self.acknowledged += 1
 
@@ -94,29 +108,43 @@ def test_when_they_are_enough_they_go_without_an_acknowledgement(line: Line, pro
     assert len(producer.taken) == 7
 
 
-@pytest.mark.parametrize("refusal", [BufferError("full"), KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))])
-def test_what_the_library_does_not_take_is_told_and_holds_nobody_up(line: Line, producer: Producer, refusal: Exception):
+@pytest.mark.parametrize("code", [KafkaError._QUEUE_FULL, KafkaError.MSG_SIZE_TOO_LARGE])
+def test_what_the_library_does_not_take_is_told_and_holds_nobody_up(line: Line, producer: Producer, code: int):
     # given
-    producer.refusal = refusal
+    refusal = producer.refused[b"1"] = KafkaError(code)
     future = line.put(b"1")
-    assert line.refusals == [(future, b"1", refusal)]
+    assert line.refusals == [(future, refusal)]
 
     # when
-    producer.refusal = None
     line.put(b"2")
 
     # then: nothing is on its way before it
     assert producer.taken == [b"2"]
 
 
+def test_of_a_bunch_what_the_library_does_not_take_is_told_alone(line: Line, producer: Producer):
+    # given
+    producer.refused[b"2"] = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)
+    futures = [line.put(value) for value in (b"0", b"1", b"2", b"3")]
+
+    # when
+    producer.acknowledge()
+    line.hand_over()
+    producer.acknowledge()
+
+    # then
+    assert [future for future, _ in line.refusals] == [futures[2]]
+    assert line.futures == [futures[0], futures[1], futures[3]]
+
+
 def test_what_was_being_handed_over_when_the_program_was_interrupted_is_handed_over_again(line: Line, producer: Producer):
     # given
-    producer.refusal = KeyboardInterrupt()
+    producer.interrupted = True
     with pytest.raises(KeyboardInterrupt):
         line.put(b"1")
 
     # when
-    producer.refusal = None
+    producer.interrupted = False
     line.put(b"2")
 
     # then
