@@ -84,16 +84,16 @@ class FreshReader:
     ) -> dict[str, TaskMeta | None]:
         """See `ViewReader.get_many`."""
         deadline = self._deadline(timeout)
-        partitions = {task_id: self._partition(task_id) for task_id in task_ids}
-        self._await_own(task_ids, deadline)
         found: dict[str, TaskMeta | None] = dict.fromkeys(task_ids)
-        missing: Sequence[str] = list(found)
+        missing = self._by_partition(found)
+        self._await_own(task_ids, deadline)
         if freshness == "default":
-            found.update(self._look_up(missing, partitions, deadline, None))
-            missing = [one for one, meta in found.items() if meta is None or meta.state != TaskState.SUCCESS]
+            found.update(self._look_up(missing, deadline, None))
+            success = TaskState.SUCCESS.value
+            open_ids = {one for one, meta in found.items() if meta is None or meta.state != success}
+            missing = {number: left for number, ids in missing.items() if (left := [one for one in ids if one in open_ids])}
         if missing:
-            bring = self._bringing(sorted({partitions[one] for one in missing}), freshness, deadline)
-            found.update(self._look_up(missing, partitions, deadline, bring))
+            found.update(self._look_up(missing, deadline, self._bringing(sorted(missing), freshness, deadline)))
         return found
 
     def group(
@@ -262,18 +262,14 @@ class FreshReader:
         return self._read(lambda shards: ask(shards[partition]), deadline, self._bringing([partition], freshness, deadline))
 
     def _look_up(
-        self, task_ids: Sequence[str], partitions: Mapping[str, int], deadline: float, bring: Callable[[], None] | None
+        self, by_partition: Mapping[int, Sequence[str]], deadline: float, bring: Callable[[], None] | None
     ) -> dict[str, TaskMeta | None]:
-        by_partition: dict[int, list[str]] = {}
-        for task_id in task_ids:
-            by_partition.setdefault(partitions[task_id], []).append(task_id)
+        def ask(shards: Shards) -> list[tuple[Sequence[str], dict[str, TaskMeta]]]:
+            return [(ids, shards[partition].tasks(ids)) for partition, ids in by_partition.items()]
 
-        def ask(shards: Shards) -> dict[str, TaskMeta]:
-            return {one: meta for partition, ids in by_partition.items() for one, meta in shards[partition].tasks(ids).items()}
-
-        metas = self._read(ask, deadline, bring)
-        now = self._now()
-        return {task_id: self._alive(metas.get(task_id), now) for task_id in task_ids}
+        answers = self._read(ask, deadline, bring)
+        alive, now = self._alive, self._now()
+        return {task_id: alive(metas.get(task_id), now) for ids, metas in answers for task_id in ids}
 
     @staticmethod
     def _alive(meta: TaskMeta | None, now: int) -> TaskMeta | None:
@@ -346,6 +342,17 @@ class FreshReader:
             seconds = monotonic() - begun
             folded = sum(self._view.position(partition) - position for partition, position in before.items())
             raise self._stale(ends, reason, folded / seconds if seconds > 0 else 0.0)
+
+    def _by_partition(self, subjects: Iterable[str]) -> dict[int, list[str]]:
+        found: dict[int, list[str]] = {}
+        partition = self._partition
+        for subject in subjects:
+            number = partition(subject)
+            if number in found:
+                found[number].append(subject)
+            else:
+                found[number] = [subject]
+        return found
 
     def _partition(self, subject: str) -> int:
         partition = self._log.partition_for(key_of(subject))

@@ -7,7 +7,7 @@ from functools import partial
 from time import monotonic, time
 from typing import Any
 
-from eventresults.codec import plain, rows
+from eventresults.codec import plain
 from eventresults.codec.ids import key_of
 from eventresults.domain.meta import GroupMeta, TaskMeta
 from eventresults.domain.position import Position
@@ -66,14 +66,13 @@ class RemoteReader:
     def _tasks(self, ids: list[str], freshness: Freshness, timeout: float | None) -> dict[str, TaskMeta | None]:
         found: dict[str, TaskMeta | None] = {}
         while ids:
-            answer = self._ask(protocol.Rows, protocol.Tasks, ids, freshness, timeout, subjects=ids)
-            if not 0 < len(answer.rows) <= len(ids):
-                raise ViewUnavailable(f"{self.view.name} answered {len(answer.rows)} rows for {len(ids)} ids: run the same version.")
+            metas = self._ask(protocol.Metas, protocol.Tasks, ids, freshness, timeout, subjects=ids).tasks
+            if not 0 < len(metas) <= len(ids):
+                raise ViewUnavailable(f"{self.view.name} answered {len(metas)} tasks for {len(ids)} ids: run the same version.")
             now = self._now()
-            for one, row in zip(ids, answer.rows, strict=False):
-                meta = None if row is None else rows.decode_task(row)
+            for one, meta in zip(ids, metas, strict=False):
                 found[one] = None if meta is None or meta.expired(now) else meta
-            ids = ids[len(answer.rows) :]
+            ids = ids[len(metas) :]
         return found
 
     def group(
@@ -81,9 +80,9 @@ class RemoteReader:
     ) -> GroupMeta | None:
         """See `ViewReader.group`."""
         key_of(group_id)
-        [row] = self._ask(protocol.Rows, partial(protocol.Group, brief=brief), group_id, freshness, timeout, subjects=[group_id]).rows
-        meta = None if row is None else rows.decode_group(row)
-        return None if meta is None or meta.expired(self._now()) else meta
+        question = partial(protocol.Group, brief=brief)
+        group: GroupMeta | None = self._ask(protocol.OneGroup, question, group_id, freshness, timeout, subjects=[group_id]).group
+        return None if group is None or group.expired(self._now()) else group
 
     def history(self, subject: str, *, freshness: Freshness = "default", timeout: float | None = None) -> list[Fact]:
         """See `ViewReader.history`."""
@@ -119,7 +118,7 @@ class RemoteReader:
 
     def _recent(self, query: Mapping[str, Any], freshness: Freshness, timeout: float | None, partitions: Sequence[int] | None) -> TaskPage:
         answer = self._ask_all(protocol.Page, protocol.Recent, query, freshness, timeout, partitions)
-        return TaskPage([rows.decode_task(row) for row in answer.rows], answer.cursor)
+        return TaskPage(answer.tasks, answer.cursor)
 
     def opened(
         self,

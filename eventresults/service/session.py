@@ -12,8 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from time import monotonic
 from typing import Any, Final, NamedTuple, Protocol
 
-from eventresults.codec import plain, rows
-from eventresults.domain.meta import TaskMeta
+from eventresults.codec import plain
 from eventresults.errors import Closed, EventResultsError, ViewError, ViewStale
 from eventresults.log.base import Log
 from eventresults.projector import Gate, Lifetimes, replay
@@ -31,7 +30,7 @@ OPEN_QUESTIONS: Final = 10_000
 WATCHED_IDS: Final = 1_000_000
 #: Ids that are looked up on the loop's thread, which has others to serve; more go to the pool.
 AT_ONCE: Final = 64
-#: Bytes of rows in one answer, and of changes in one message: both may be one row more.
+#: Bytes of tasks in one answer, and of changes in one message: both may be one task more.
 ANSWERED_BYTES: Final = 16 * 1024 * 1024
 TOLD_BYTES: Final = 1024 * 1024
 #: The longest that anything is waited for, in seconds.
@@ -153,7 +152,7 @@ class Session:
             raise
         except (EventResultsError, ValueError) as error:
             return protocol.failed(said.call, error)
-        return None if found is None else protocol.Rows(said.call, _rows(found))
+        return None if found is None else protocol.Metas(said.call, found)
 
     def _ask(self, said: protocol.Question) -> None:
         if self._open >= OPEN_QUESTIONS:
@@ -167,21 +166,22 @@ class Session:
 
         def work() -> None:
             try:
-                answer = self._answer(said, max(deadline - monotonic(), 0.0))
+                frame = _frame(self._answer(said, max(deadline - monotonic(), 0.0)))
             except Closed:  # this owner resigned, or closes: whoever owns the view next answers
                 to_loop(self.loop, self.leave)
                 return
             except Exception as error:
                 if not isinstance(error, EventResultsError | ValueError):
                     logger.exception("a question of another process failed")
-                answer = protocol.failed(said.call, error)
-            to_loop(self.loop, self._answered, answer)
+                frame = _frame(protocol.failed(said.call, error))
+            to_loop(self.loop, self._answered, frame)
 
         self._pool.submit(work)
 
-    def _answered(self, answer: protocol.Answer) -> None:
+    def _answered(self, frame: bytes) -> None:
         self._open -= 1
-        self._send(answer)
+        if not self._closed:
+            self._out.send(frame)
 
     def _answer(self, said: protocol.Question, timeout: float) -> protocol.Answer:
         reader = self._served.reader
@@ -204,16 +204,15 @@ class Session:
         match said:
             case protocol.Tasks():
                 found = reader.get_many(said.ids, freshness=freshness, timeout=left)
-                return protocol.Rows(said.call, _rows([found[one] for one in said.ids]))
+                return protocol.Metas(said.call, [found[one] for one in said.ids])
             case protocol.Group():
-                group = reader.group(said.id, freshness=freshness, timeout=left, brief=said.brief)
-                return protocol.Rows(said.call, [None if group is None else rows.encode_group(group)])
+                return protocol.OneGroup(said.call, reader.group(said.id, freshness=freshness, timeout=left, brief=said.brief))
             case protocol.History():
                 told = reader.history_page(said.id, said.starts, ANSWERED_BYTES, freshness=freshness, timeout=left)
                 return protocol.Facts(said.call, [protocol.wire_fact(fact) for fact in told.facts], told.earlier)
             case protocol.Recent():
                 page = reader.recent(**said.query, freshness=freshness, timeout=left)
-                return protocol.Page(said.call, [rows.encode_task(meta) for meta in page.items], page.cursor)
+                return protocol.Page(said.call, list(page.items), page.cursor)
             case protocol.Opened():
                 found_open = reader.opened(**said.query, freshness=freshness, timeout=left)
                 return protocol.Open(said.call, [(row.subject, row.facts) for row in found_open.items], found_open.cursor)
@@ -337,27 +336,22 @@ class Session:
             self._send(protocol.Changes(live, told))
 
     def _send(self, message: protocol.Reply) -> None:
-        if self._closed:
-            return
-        frame = protocol.encode(message)
-        if len(frame) > protocol.MAX_FRAME_BYTES and isinstance(message, protocol.Found | protocol.Said):
-            large = ViewError(f"the answer takes {len(frame):,} bytes, over {protocol.MAX_FRAME_BYTES:,}: ask for less at once.")
-            frame = protocol.encode(protocol.failed(message.call, large))
-        self._out.send(frame)
+        if not self._closed:
+            self._out.send(_frame(message))
 
 
 def _replaced() -> ViewStale:
     return ViewStale("The view was replaced while its history was told: connect again, and ask again.", reason="replaced meanwhile")
 
 
-def _rows(found: Sequence[TaskMeta | None]) -> list[bytes | None]:
-    """As they travel: as many as may in one answer."""
-    answer: list[bytes | None] = []
-    size = 0
-    for meta in found:
-        row = None if meta is None else rows.encode_task(meta)
-        size += 0 if row is None else len(row)
-        if size > ANSWERED_BYTES and answer:
-            break
-        answer.append(row)
-    return answer
+def _frame(message: protocol.Reply) -> bytes:
+    """As it travels: of many tasks as many as may in one answer."""
+    frame = protocol.encode(message)
+    while len(frame) > ANSWERED_BYTES and isinstance(message, protocol.Metas) and len(message.tasks) > 1:
+        most = max(len(message.tasks) * ANSWERED_BYTES // len(frame), 1)
+        message = protocol.Metas(message.call, message.tasks[:most])
+        frame = protocol.encode(message)
+    if len(frame) > protocol.MAX_FRAME_BYTES and isinstance(message, protocol.Found | protocol.Said):
+        large = ViewError(f"the answer takes {len(frame):,} bytes, over {protocol.MAX_FRAME_BYTES:,}: ask for less at once.")
+        frame = protocol.encode(protocol.failed(message.call, large))
+    return frame

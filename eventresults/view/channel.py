@@ -138,6 +138,7 @@ def take_frame(buffer: bytearray, limit: int = MAX_FRAME_BYTES) -> bytes | None:
     end = 4 + length
     if len(buffer) < end:
         return None
-    message = bytes(buffer[4:end])
+    with memoryview(buffer) as view:
+        message = bytes(view[4:end])
     del buffer[:end]
     return message

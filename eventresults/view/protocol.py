@@ -21,7 +21,7 @@ from eventresults.errors import EventCorrupt, EventResultsError, ViewUnavailable
 from eventresults.view.base import Change, Fact, Freshness
 
 #: Raised when a message changes its meaning; both sides must speak the same.
-VERSION: Final = 2
+VERSION: Final = 3
 BEAT_SECONDS: Final = 0.5
 #: An owner that says nothing for so long is silent: stopped, or cut off.
 SILENCE_SECONDS: Final = 1.5
@@ -150,14 +150,11 @@ class Hello(Message, tag=32):
     positions: Vector
 
 
-class Rows(Message, tag=33):
-    """Rows of tasks (or the one of a group), in the order of the ids; None where nothing is known.
-
-    Fewer rows than ids: these are of the first ones, ask again for the others.
-    """
+class Metas(Message, tag=33):
+    """Tasks in the order of the ids; None where nothing is known. Fewer than ids: these are the first ones, ask again for the others."""
 
     call: int
-    rows: list[bytes | None]
+    tasks: list[TaskMeta | None]
 
 
 class Facts(Message, tag=34):
@@ -172,7 +169,7 @@ class Page(Message, tag=35):
     """One page of tasks."""
 
     call: int
-    rows: list[bytes]
+    tasks: list[TaskMeta]
     cursor: str | None
 
 
@@ -235,6 +232,13 @@ class Open(Message, tag=44):
     cursor: str | None
 
 
+class OneGroup(Message, tag=46):
+    """A group; None when nothing is known of it."""
+
+    call: int
+    group: GroupMeta | None
+
+
 class States(Message, tag=45):
     """States by key, as packed, and the key after which there are more."""
 
@@ -245,7 +249,7 @@ class States(Message, tag=45):
 
 #: What a view is asked, and what it answers.
 Lookup = Tasks | Group | History | Recent | Opened | Projected
-Found = Rows | Facts | Page | Open | States
+Found = Metas | OneGroup | Facts | Page | Open | States
 Question = Lookup | Reach | Ask
 Request = Question | Watch | Unwatch | WatchRevokes
 Answer = Found | Said | Failed | Watching

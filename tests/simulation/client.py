@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from eventresults.codec import rows
 from eventresults.errors import EventResultsError
 from eventresults.projector import replay
 from eventresults.view import protocol
@@ -190,12 +189,11 @@ class Client:
                 self.take(question, question.slot.answer)
 
     def take(self, question: Question, answer: protocol.Answer) -> None:
-        if not isinstance(answer, protocol.Rows):
+        if not isinstance(answer, protocol.Metas):
             if question.watching is not None:  # a `ViewStale`: ask once more
                 self.ask(question.subject, question.freshness, question.watching)
             return
-        row = answer.rows[0]
-        meta = None if row is None else rows.decode_task(row)
+        meta = answer.tasks[0]
         self.world.check_read(question, meta)
         if question.watching is not None:
             # Nothing is known: whatever was there and is forgotten by now need not be told.

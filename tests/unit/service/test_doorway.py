@@ -85,7 +85,7 @@ def test_a_hostile_frame_costs_its_sender_the_connection_and_nobody_else(doorway
     until(lambda: doorway.connections == 1)
     assert len([line for line in caplog.records if line.levelno >= logging.WARNING]) == 1
     shown.tell(succeeded(task_id="a"))
-    assert good.call(protocol.Rows, protocol.Tasks, ["a"], "default", {}, timeout=5).rows[0] is not None
+    assert good.call(protocol.Metas, protocol.Tasks, ["a"], "default", {}, timeout=5).tasks[0] is not None
     good.close()
 
 

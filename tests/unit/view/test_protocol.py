@@ -23,6 +23,7 @@ VECTOR = st.dictionaries(st.integers(0, 9), NUMBER, max_size=3)
 FRESHNESS = st.one_of(st.sampled_from(["default", "latest", "applied"]), st.tuples(st.integers(0, 9), NUMBER))
 SECONDS = st.floats(0, 1e6)
 FACT = st.tuples(NUMBER, NUMBER, NUMBER, st.binary(max_size=20))
+METAS = st.sampled_from([fold(sent(name="add", args=[1, None])), fold(started(worker="w"), succeeded(result={"a": 1.5}))])
 PLAIN = st.recursive(
     st.none() | st.booleans() | NUMBER | TEXT, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3)
 )
@@ -43,9 +44,10 @@ REQUESTS = st.one_of(
 )
 REPLIES = st.one_of(
     st.builds(protocol.Hello, NUMBER, TEXT, NUMBER, NUMBER, VECTOR),
-    st.builds(protocol.Rows, NUMBER, st.lists(st.none() | st.binary(max_size=20), max_size=3)),
+    st.builds(protocol.Metas, NUMBER, st.lists(st.none() | METAS, max_size=3)),
     st.builds(protocol.Facts, NUMBER, st.lists(FACT, max_size=3), st.lists(NUMBER, max_size=2)),
-    st.builds(protocol.Page, NUMBER, st.lists(st.binary(max_size=20), max_size=3), st.none() | TEXT),
+    st.builds(protocol.OneGroup, NUMBER, st.none() | st.just(fold_group(group_saved()))),
+    st.builds(protocol.Page, NUMBER, st.lists(METAS, max_size=3), st.none() | TEXT),
     st.builds(protocol.Open, NUMBER, st.lists(st.tuples(TEXT, st.dictionaries(TEXT, PLAIN, max_size=3)), max_size=3), st.none() | TEXT),
     st.builds(protocol.Said, NUMBER, PLAIN),
     st.builds(protocol.Failed, NUMBER, TEXT, TEXT, st.dictionaries(TEXT, PLAIN, max_size=3)),

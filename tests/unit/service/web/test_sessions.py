@@ -83,7 +83,7 @@ def test_a_conversation_greets_answers_and_says_that_the_owner_lives(web: Web, o
         one.beat()
 
         # then
-        assert kinds(out) == [protocol.Hello, protocol.Rows, protocol.Beat]
+        assert kinds(out) == [protocol.Hello, protocol.Metas, protocol.Beat]
         assert out.frames[1].call == 1
         one.closed()
         sessions.close()
