@@ -26,7 +26,10 @@ SMALLER_SECONDS = 400.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One that fails in `SHARED` is tried twice more, and the report tells (`R`); what is broken fails three times."""
+    """One that fails in `SHARED` is tried twice more, and the report tells (`R`); what is broken fails three times.
+
+    With `--fail-on-flaky --rerun-show-tracebacks` the run fails for each second try, and shows what the first one met.
+    """
     for item in items:
         if any(f"/{folder}/" in item.path.as_posix() for folder in SHARED):
             item.add_marker(pytest.mark.flaky(reruns=2))
