@@ -90,9 +90,10 @@ class Promise:
                 return False
             self._outcome = outcome
             last, self._last = self._last, None
-        run = run or self._run
-        for following in _in_order(last):
-            run(partial(following.tell, outcome))
+        if last is not None:
+            run = run or self._run
+            for following in _in_order(last):
+                run(partial(following.tell, outcome))
         return True
 
     def __call__(self, *args: Any) -> None:
@@ -187,6 +188,8 @@ class _Next(Promise):
 
 def _in_order(last: _Next | None) -> list[_Next]:
     """The first one first, and no longer linked."""
+    if last is not None and last.before is None:
+        return [last]
     found: list[_Next] = []
     while last is not None:
         found.append(last)

@@ -54,8 +54,7 @@ class Subject:
         """Those that are still alive."""
         held = self._holders
         each = held.values() if isinstance(held, dict) else (held,)
-        alive = [holder() if isinstance(holder, Weakly) else holder for holder in each]
-        return [result for result in alive if result is not None]
+        return [alive for holder in each if (alive := holder() if isinstance(holder, Weakly) else holder) is not None]
 
 
 class Weakly(weakref.ref["AsyncResult"]):
