@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from eventresults.errors import Closed, LogUnavailable
@@ -21,6 +21,7 @@ _CLOSE_TIMEOUT = 5.0
 _BATCH_OVERHEAD = 1024 + 256  # the longest key, and what a batch of one record adds
 _IDENTITY_INTERVAL = 2.0
 _IDENTITY_TIMEOUT = 1.0
+_GLANCE = 0.001
 _SLICE = 0.1  # neither library's consumer can be woken: it waits in slices of this many seconds
 
 
@@ -128,6 +129,8 @@ class BrokerReader(ABC):
         self._consumer: Any = None
         self._topic_id = ""
         self._identified = 0.0
+        #: Gives the topic's id as it is now, once it is known.
+        self._asked: Callable[[], str | None] | None = None
         self._closed = False
         tell_of_forks(self)
 
@@ -209,6 +212,7 @@ class BrokerReader(ABC):
         if self._consumer is None:
             self._topic_id = self._log.topic_for_reader(self._positions, self._settings.connect_timeout).topic_id
             self._identified = time.monotonic()
+            self._asked = None
             self._consumer = self._make()
         elif time.monotonic() - self._identified > _IDENTITY_INTERVAL:
             self._identify()
@@ -216,8 +220,14 @@ class BrokerReader(ABC):
 
     def _identify(self) -> None:
         # Both libraries fetch by name: they follow a topic that was deleted and created again without a word.
+        since = time.monotonic() - self._identified
         try:
-            topic_id = self._log.topic_id(_IDENTITY_TIMEOUT)
+            asked, self._asked = self._asked or self._log.ask_topic_id(_IDENTITY_TIMEOUT), None
+            while (topic_id := asked()) is None:
+                if since < _IDENTITY_INTERVAL + _IDENTITY_TIMEOUT:
+                    self._asked = asked  # what comes meanwhile need not wait
+                    return
+                time.sleep(_GLANCE)  # nobody polled for long: who knows what this would read
         except LogUnavailable:
             return  # an outage: nothing is fetched either, and the next poll asks again
         except Closed:

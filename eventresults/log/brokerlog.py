@@ -26,7 +26,7 @@ from eventresults.log.partition import partition_of
 from eventresults.log.topic import MAX_MESSAGE_BYTES, Problem, TopicDescription, check, config_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from eventresults.domain.position import Position
 
@@ -42,6 +42,9 @@ class Asker(Protocol):
 
     def topic_id(self, timeout: float) -> str:
         """The id of the topic of this name as it is now."""
+
+    def ask_topic_id(self, timeout: float) -> Callable[[], str | None]:
+        """Ask for it, and return at once. What this returns gives the answer, None while there is none; it raises what `topic_id` does."""
 
     def starts(self, partitions: Sequence[int], timeout: float) -> dict[int, int]:
         """The first offset of each partition. From any thread."""
@@ -221,6 +224,10 @@ class BrokerLog(ABC):
     def topic_id(self, timeout: float) -> str:
         """The id of the topic of this name as it is now. Raises as `info` does."""
         return self._asked(timeout).topic_id(timeout)
+
+    def ask_topic_id(self, timeout: float) -> Callable[[], str | None]:
+        """See `Asker.ask_topic_id`."""
+        return self._asked(timeout).ask_topic_id(timeout)
 
     def after_fork_in_child(self) -> None:
         """Connect anew at the next question."""

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -62,6 +62,15 @@ class ConfluentAsker:
     def topic_id(self, timeout: float) -> str:
         """See `Asker.topic_id`."""
         return _text(self._topic(timeout).topic_id)
+
+    def ask_topic_id(self, timeout: float) -> Callable[[], str | None]:
+        """See `Asker.ask_topic_id`."""
+        asked = self._ask_topic(timeout)
+
+        def answer() -> str | None:
+            return _text(self._answer(asked, timeout).topic_id) if asked.done() else None
+
+        return answer
 
     def create(self, partitions: int, replication: int, config: Mapping[str, str], timeout: float) -> None:
         """See `Asker.create`."""
@@ -132,9 +141,15 @@ class ConfluentAsker:
             self._probe.close()
 
     def _topic(self, timeout: float) -> Any:
+        return self._answer(self._ask_topic(timeout), timeout)
+
+    def _ask_topic(self, timeout: float) -> Any:
         name = self._settings.topic
+        return self._admin.describe_topics(TopicCollection([name]), request_timeout=timeout)[name]
+
+    def _answer(self, asked: Any, timeout: float) -> Any:
         try:
-            return self._admin.describe_topics(TopicCollection([name]), request_timeout=timeout)[name].result(timeout + 0.5)
+            return asked.result(timeout + 0.5)
         except (KafkaException, TimeoutError) as error:
             raise self._explained(error, timeout) from error
 

@@ -63,15 +63,33 @@ class KafkaAsker:
 
     def topic_id(self, timeout: float) -> str:
         """See `Asker.topic_id`."""
+        answer = self.ask_topic_id(timeout)
+        while (topic_id := answer()) is None:
+            time.sleep(0.001)
+        return topic_id
+
+    def ask_topic_id(self, timeout: float) -> Callable[[], str | None]:
+        """See `Asker.ask_topic_id`."""
+        deadline = time.monotonic() + timeout
         cluster = self._consumer._cluster  # noqa: SLF001 - what the library knows of the topic; there is no public way to its id
         with meaning(self._settings, timeout):
             cluster.add_topic(self._settings.topic)
-            if not self._renew(timeout):
-                raise unreachable(self._settings, timeout)
-        topic_id = cluster.topic_id(self._settings.topic)
-        if topic_id is None:
-            raise missing(self._settings)
-        return str(topic_id)
+            asked = cluster.request_update()
+
+        def answer() -> str | None:
+            if not asked.is_done:
+                if time.monotonic() >= deadline:
+                    raise unreachable(self._settings, timeout)
+                return None
+            with meaning(self._settings, timeout):
+                if asked.failed():
+                    raise asked.exception
+            topic_id = cluster.topic_id(self._settings.topic)
+            if topic_id is None:
+                raise missing(self._settings)
+            return str(topic_id)
+
+        return answer
 
     def starts(self, partitions: Sequence[int], timeout: float) -> dict[int, int]:
         """See `Asker.starts`."""
