@@ -35,6 +35,8 @@ MEGABYTE: Final = 1024 * 1024
 logger = logging.getLogger(__name__)
 _CLOSE_TIMEOUT: Final = 5.0
 _BLOCK: Final = 4096
+_LOOKS: Final = 10
+_LOST: Final = "Corruption: a file of large values is missing"
 #: Values of so many bytes, such as segments of history, are kept outside of the tables.
 _LARGE: Final = 4096
 
@@ -70,6 +72,9 @@ class RocksStore:
             self._explain(error)
         self._open_scans: WeakSet[_Cursor] = WeakSet()
         self._closing = Lock()
+        if self._lacks_a_file():
+            self._db.close()
+            self._explain(Exception(_LOST))
 
     def get(self, key: bytes) -> bytes | None:
         """The value of one key; None when it is not there."""
@@ -194,6 +199,21 @@ class RocksStore:
         except Exception as error:  # noqa: BLE001
             self._explain(error)
 
+    def _lacks_a_file(self) -> bool:
+        """Whether a file of large values is gone, which RocksDB finds out only when it reads it (of tables it does on opening)."""
+        for _ in range(_LOOKS):
+            wanted = self._large_files()
+            found = sum(1 for _ in self.path.glob("*.blob"))
+            if self._large_files() == wanted:  # or one came or went meanwhile
+                return found < wanted
+        return False
+
+    def _large_files(self) -> int:
+        try:
+            return self._db.property_int_value("rocksdb.num-blob-files") or 0
+        except (DbClosedError, RuntimeError):  # closed, or about to be
+            return 0
+
     def _closed_rows(self) -> Iterator[tuple[bytes, bytes]]:
         yield self._explain(DbClosedError())
 
@@ -208,6 +228,8 @@ class RocksStore:
         if "lock hold by current process" in reason or "While lock file" in reason:
             message = f"{self.path} is open already, in this process or another; close it there, or use another view= folder"
             raise ViewLocked(message, path=str(self.path), pid=None) from error
+        if "No such file" in reason and ".blob" in reason and self._lacks_a_file():
+            reason = _LOST
         if "Corruption" in reason:
             message = f"the shard {self.path} is damaged: {reason}; run `eventresults view rebuild`, which reads it anew from the log"
             raise ViewCorrupt(message, path=str(self.path), reason=reason) from error

@@ -122,6 +122,41 @@ def test_a_damaged_large_value_is_told_whichever_way_it_is_read(open_shard: Call
         assert [key for key, _ in read] == ([b"8", b"7", b"6", b"5"] if reverse else [b"0", b"1", b"2", b"3"])
 
 
+def lose_large_values(store: RocksStore) -> None:
+    """The one file that holds them."""
+    (file,) = store.path.glob("*.blob")
+    file.unlink()
+
+
+def test_a_shard_that_lost_a_file_of_large_values_does_not_open(open_shard: Callable[[], RocksStore]) -> None:
+    with closing(open_shard()) as store:
+        store.commit({b"large": bytes(10_000)})
+    with closing(open_shard()) as store:
+        lose_large_values(store)
+    with pytest.raises(ViewCorrupt, match="eventresults view rebuild"):
+        open_shard()
+
+
+def test_an_open_shard_that_loses_a_file_of_large_values_says_that_it_is_damaged(
+    open_shard: Callable[[], RocksStore], tmp_path: Path
+) -> None:
+    # given
+    with closing(open_shard()) as store:
+        store.commit({b"large": bytes(10_000)})
+    with closing(open_shard()) as store:
+        lose_large_values(store)
+
+        # when / then
+        for read in (
+            lambda: store.get(b"large"),
+            lambda: store.get_many([b"large"]),
+            lambda: list(store.scan(b"a", b"z")),
+            lambda: store.checkpoint(tmp_path / "copy"),
+        ):
+            with pytest.raises(ViewCorrupt, match="eventresults view rebuild"):
+                read()
+
+
 def test_a_path_that_cannot_hold_a_shard_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ViewError, match="see to free space and to the right to write there") as caught:
