@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from eventresults.errors import AppendTimeout, Closed, ValueTooLarge
@@ -60,7 +60,7 @@ class InFlight:
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._left = threading.Condition(self._lock)
-        self._inside: OrderedDict[int, Append] = OrderedDict()
+        self._inside: dict[int, Append] = {}  # the oldest first
         self._given_up: dict[int, Append] = {}
         self._bytes = 0
         self._number = 0
@@ -102,16 +102,11 @@ class InFlight:
 
     def give_up(self, age: float) -> None:
         """Fail with `AppendTimeout` what is on its way for more than `age` seconds. It takes room until it leaves."""
-        old: list[Append] = []
         with self._lock:
             latest = time.monotonic() - age
-            while self._inside:
-                number, future = next(iter(self._inside.items()))
-                if future.entered > latest:
-                    break
-                del self._inside[number]
-                self._given_up[number] = future
-                old.append(future)
+            old = list(takewhile(lambda future: future.entered <= latest, self._inside.values()))
+            for future in old:
+                self._given_up[future.number] = self._inside.pop(future.number)
             if old and self._flushing:
                 self._left.notify_all()
         for future in old:

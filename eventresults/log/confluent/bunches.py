@@ -29,7 +29,7 @@ class Bunches:
         self.producer = producer
         self._topic = topic
         self._delivered = delivered
-        self._waiting: list[dict[str, Any]] = []
+        self._waiting: list[tuple[Append, bytes]] = []
         self._lock = threading.Lock()
         self._handed_over = 0
         #: By the one thread that polls the producer.
@@ -37,7 +37,7 @@ class Bunches:
 
     def add(self, future: Append, value: bytes) -> None:
         """A record of `future.key`: now, with others at the next acknowledgement, or when they are enough."""
-        self._waiting.append({"key": future.key, "value": value, "callback": partial(self._delivered, self, future)})
+        self._waiting.append((future, value))
         # First added, then looked: who counts the last acknowledgement hands over afterwards.
         if self._handed_over == self.acknowledged or len(self._waiting) >= BUNCH:
             self.hand_over()
@@ -48,10 +48,12 @@ class Bunches:
             bunch = self._waiting[:]  # others may come meanwhile
             if not bunch:
                 return
-            taken = self.producer.produce_batch(self._topic, bunch)
+            # Made here, for what lives shortly costs the garbage collector nothing.
+            messages = [{"key": future.key, "value": value, "callback": partial(self._delivered, self, future)} for future, value in bunch]
+            taken = self.producer.produce_batch(self._topic, messages)
             self._handed_over += taken
             del self._waiting[: len(bunch)]  # until then they stay there, if this is interrupted
             if taken < len(bunch):
-                for message in bunch:
+                for (future, _), message in zip(bunch, messages, strict=True):
                     if "_error" in message:
-                        message["callback"](message["_error"], None)
+                        self._delivered(self, future, message["_error"], None)
