@@ -19,6 +19,7 @@ from eventresults.errors import Closed, EventResultsError, LogError, NotOwner, V
 from eventresults.log.base import LogInfo
 from eventresults.log.membership import GroupLog, Membership
 from eventresults.projector import Lifetimes, Observer, Projector, Step, unobserved
+from eventresults.service.lookout import Lookout
 from eventresults.service.places import Build, FolderPlace
 from eventresults.service.shards import Outdated, open_shard, why_outdated
 from eventresults.service.snapshots import restore_shard
@@ -85,10 +86,10 @@ class Member:
         #: What the group wants here; the pool brings it about, one partition at a time.
         self._wanted: set[int] = set()
         self._steps = {partition: threading.Lock() for partition in range(info.partitions)}
-        self._checked = monotonic()
         self._looks = 0
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(OPENERS, thread_name_prefix="eventresults-shards")
+        self._lookout = Lookout(self._suspects, CHECK_SECONDS, wake=self._wake)
         try:
             self._membership: Membership = log.join(
                 group,
@@ -105,6 +106,7 @@ class Member:
         self._projector = Projector(self._membership, self.view, {}, self.lifetimes, observer=self._observe, projections=projections)
         self._thread = threading.Thread(target=self._run, name="eventresults-projector", daemon=True)
         self._thread.start()
+        self._lookout.start()
 
     @property
     def generation(self) -> int:
@@ -134,10 +136,12 @@ class Member:
         """Leave the group, close the shards, release the folder. Idempotent, at most some seconds."""
         if self._stop.is_set():
             return
+        deadline = monotonic() + JOIN_SECONDS
         self._stop.set()
         self._membership.close()
         if self._thread is not threading.current_thread():
             self._thread.join(JOIN_SECONDS)
+        self._lookout.close(max(deadline - monotonic(), 0.0))
         self._pool.shutdown(wait=True, cancel_futures=True)
         try:
             self.view.close()
@@ -194,7 +198,7 @@ class Member:
             return
         info = self.log.info(self._timeout)
         if info.log_id != self.log_id:
-            self._checked = -CHECK_SECONDS  # who reads hears of it first: `_look` tells them
+            self._lookout.alarm()  # who reads hears of it first: `_look` tells them
             raise ViewStale(f"{self.log.url} was deleted and created again: wait a moment.", partition=partition, reason="recreated")
         shard, head = self._open_or_restore(partition, info)
         try:
@@ -281,7 +285,7 @@ class Member:
                     self.view.hold_up(None)
 
     def _step(self) -> None:
-        if self.view.doubt_open or monotonic() - self._checked > CHECK_SECONDS:
+        if self.view.doubt_open or self._lookout.alarmed:
             self._look()
         polled = self._projector.poll(POLL_SECONDS)
         with self.still:
@@ -298,8 +302,22 @@ class Member:
                 self._heads = {p: head for p, head in self._projector.heads.items() if p in self._heads}
         self._membership.commit({partition: poll.next_offset for partition, poll in polled.items()})
 
+    def _wake(self) -> None:
+        self._membership.wake()
+
+    def _suspects(self) -> bool:
+        """Whether something seems to be wrong; on the lookout's thread. One record is read, of each partition in turn."""
+        heads = dict(self._heads)  # before the log is asked: as far as these it holds for certain what was folded
+        info = self.log.info(self._timeout)
+        if info.log_id != self.log_id or not heads:
+            return info.log_id != self.log_id
+        self._looks += 1
+        turn = sorted(heads)[self._looks % len(heads)]
+        return why_outdated(heads, self.log, info, timeout=self._timeout, read=[turn]) is not None
+
     def _look(self) -> None:
         """Is this still the log that the shards were made from, and are they still well?"""
+        self._lookout.rest()
         doubt = self.view.take_doubt()
         info = self.log.info(self._timeout)
         if info.log_id != self.log_id:
@@ -309,15 +327,12 @@ class Member:
             self._reopen(list(self._heads), anew=True)
         elif isinstance(doubt, ViewCorrupt):
             self._reopen(list(self._heads), anew=True)
-        elif self._heads:
-            self._looks += 1
-            turn = sorted(self._heads)[self._looks % len(self._heads)]
-            head = self._heads[turn]
-            outdated = why_outdated({turn: head}, self.log, info, timeout=self._timeout)
-            if outdated is not None:
-                logger.warning("partition %d of the view at %s is built anew: %s", turn, self.place.name, outdated.why)
-                self._reopen([turn], anew=True, lost=not outdated.same_log)
-        self._checked = monotonic()
+        else:
+            for partition, head in self.heads.items():
+                outdated = why_outdated({partition: head}, self.log, info, timeout=self._timeout)
+                if outdated is not None:
+                    logger.warning("partition %d of the view at %s is built anew: %s", partition, self.place.name, outdated.why)
+                    self._reopen([partition], anew=True, lost=not outdated.same_log)
 
     def _take_trouble(self, error: Exception) -> bool:
         """Tell the readers; whether this is the end."""

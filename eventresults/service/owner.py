@@ -17,6 +17,7 @@ from eventresults.errors import Closed, EventResultsError, LogError, TopicMiscon
 from eventresults.log.base import Log, LogInfo
 from eventresults.projector import Lifetimes, Observer, Projector, Step, replay, unobserved
 from eventresults.service.leaving import close_at_exit
+from eventresults.service.lookout import Lookout
 from eventresults.service.opening import begin_anew, close_all, take, take_over, tidy, why_damaged
 from eventresults.service.places import Build, Place
 from eventresults.service.shards import Opened, Outdated, open_shards, why_outdated
@@ -74,7 +75,6 @@ class Owner:
         self._timeout = timeout
         self._projector: Projector | None = None
         self._fault: ViewError | None = None
-        self._checked = monotonic()
         self._looks = 0
         self._losses = 0
         self._logged: tuple[str, float] = ("", 0.0)
@@ -90,6 +90,7 @@ class Owner:
         self.on_replaced: Callable[[], None] = lambda: None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="eventresults-projector", daemon=True)
+        self._lookout = Lookout(self._suspects, CHECK_SECONDS, wake=self._wake)
 
     @classmethod
     def open(
@@ -140,6 +141,7 @@ class Owner:
         owner._losses = losses
         owner._forget_exit = close_at_exit(owner)
         owner._thread.start()
+        owner._lookout.start()
         return owner
 
     @property
@@ -214,11 +216,13 @@ class Owner:
     def replace(self, build: Build, opened: Opened, *, same_log: bool = True) -> None:
         """Put another generation in place of this one: `current` moves, readers and watchers stay. Hold `still` meanwhile.
 
-        With `same_log`, watchers are not told again what they know. Raises `ViewStale` when another process took the view meanwhile; when
-        this raises, `build` and `opened` are still the caller's to close.
+        With `same_log`, watchers are not told again what they know. Raises `ViewStale` when another process took the view meanwhile, and
+        `Closed` when this owner was closed; `build` and `opened` are then still the caller's to close.
         """
         if self.resigned or self.overtaken:
             raise ViewStale(f"The view at {self.place.name} has another owner now: ask that one.", reason="overtaken", path=self.place.name)
+        if self._stop.is_set():
+            raise Closed("The view was closed while another generation was made to take its place.", what="view")
         self.place.publish(build)
         old_build = self._build
         self._put(opened, same_log=same_log)
@@ -229,11 +233,13 @@ class Owner:
 
     def close(self) -> None:
         """Stop projecting, close the shards, release the lock. Idempotent, at most 5 seconds."""
+        deadline = monotonic() + JOIN_SECONDS
         self._stop.set()
         self._forget_exit()
         self._wake()
         if self._thread is not threading.current_thread():
             self._thread.join(JOIN_SECONDS)
+        self._lookout.close(max(deadline - monotonic(), 0.0))
         try:
             self.view.close()
         finally:
@@ -270,7 +276,7 @@ class Owner:
         self._drop_projector()
 
     def _step(self) -> None:
-        if self._projector is None or self._doubtful():
+        if self._projector is None or self.view.doubt_open or self._lookout.alarmed:
             self._look()
         with self.still:
             if self._projector is None:
@@ -318,28 +324,35 @@ class Owner:
         except ViewError as error:
             logger.warning("a shard of the view could not be closed: %s", error)
         self._build.close()
+        self._lookout.close(0.0)
         tidy(self.place)
         if self._yielding:
             sleep(YIELD_SECONDS)  # or this process's own readers might take it again
         self.on_resign()
 
-    def _doubtful(self) -> bool:
-        return self.view.doubt_open or monotonic() - self._checked > CHECK_SECONDS
+    def _suspects(self) -> bool:
+        """Whether something seems to be wrong; on the lookout's thread. One record is read, of each partition in turn."""
+        heads = dict(self._heads)  # before the log is asked: as far as these it holds for certain what was folded
+        if self.place.current() != self._build.number:
+            return True
+        self._looks += 1
+        info = self.log.info(self._timeout)
+        return why_outdated(heads, self.log, info, timeout=self._timeout, read=[self._looks % len(heads)]) is not None
 
     def _look(self) -> None:
         """Is this still the log that the view was made from, and the view still well? If not, start over in a new generation."""
+        self._lookout.rest()
         doubt, fault = self.view.take_doubt(), self._fault
         with self.still:
             build, current = self._build, self.place.current()
         if current is not None and current > build.number:
             raise Overtaken
         info = self.log.info(self._timeout)
-        # While all seems well one record is enough, of each partition in turn: this holds the projection up.
-        turn = None if self._projector is None or doubt is not None else [self._looks % len(self._heads)]
-        self._looks += 1
-        outdated = why_outdated(self._heads, self.log, info, timeout=self._timeout, read=turn)
+        outdated = why_outdated(self._heads, self.log, info, timeout=self._timeout)
         if outdated is None:
             outdated = why_damaged(current, fault, doubt)
+        if self._stop.is_set():
+            return  # it was closed meanwhile: what is to be done is the next owner's
         if outdated is not None:
             if info.partitions != len(self._heads):
                 raise TopicMisconfigured(
@@ -359,7 +372,6 @@ class Owner:
                 if self._build is build:
                     self._put(open_shards(build.open_store, info), same_log=True)
         self._fault = None
-        self._checked = monotonic()
 
     def _start_over(self, build: Build, info: LogInfo, outdated: Outdated) -> None:
         fresh, opened = begin_anew(self.log, self.place, info, outdated)

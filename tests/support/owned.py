@@ -88,3 +88,18 @@ class MoodyLog(MemoryLog):
     def _be_there(self):
         if self.away:
             raise LogUnavailable("broker 3 is on fire", url=self.url, reason="fire")
+
+
+class SlowLog(MemoryLog):
+    """A log that answers no question about itself while it is `silent`."""
+
+    def __init__(self):
+        super().__init__()
+        self.silent = self.asked = False
+        self.speak = threading.Event()
+
+    def info(self, timeout):
+        if self.silent:
+            self.asked = True
+            self.speak.wait(timeout)
+        return super().info(timeout)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from pathlib import Path
 from time import monotonic
 
 import pytest
 
+from eventresults.domain.position import Position
 from eventresults.errors import Closed, LogUnavailable, ViewError, ViewLocked, ViewStale
 from eventresults.log.memory import MemoryLog
 from eventresults.service import owner as module
@@ -17,7 +19,7 @@ from eventresults.service.owner import Owner
 from eventresults.service.places import FolderPlace
 from eventresults.view import keys
 from eventresults.view.memory import MemoryStore
-from tests.support.owned import Folder, MoodyLog, folded, recording, rocks, states, threads, told
+from tests.support.owned import Folder, MoodyLog, SlowLog, folded, recording, rocks, states, threads, told
 from tests.support.views import rows, until, viewing
 
 # Going on
@@ -107,6 +109,26 @@ def test_closing_while_the_log_is_out_of_reach_is_quick(monkeypatch):
     begun = monotonic()
     owner.close()
     assert monotonic() - begun < 0.5
+
+
+def test_an_owner_closed_while_it_is_about_to_build_anew_leaves_that_to_the_next(tmp_path: Path, monkeypatch):
+    # given: it has a reason to look, and the log takes its time
+    monkeypatch.setattr(module, "JOIN_SECONDS", 0.05)
+    before, log, place = threads(), SlowLog(), FolderPlace(tmp_path / "view", rocks)
+    told(log)
+    owner = Owner.open(log, place)
+    log.silent = True
+    owner.view.doubt(ViewStale("It is not what it should be.", reason="doubt"))
+    until(lambda: log.asked and not owner.view.doubt_open)
+    log.lose_from(Position(0, 20))
+
+    # when
+    owner.close()
+    log.speak.set()
+
+    # then
+    until(lambda: threads() == before)
+    assert place.current() == 1
 
 
 def test_closing_releases_who_reads():

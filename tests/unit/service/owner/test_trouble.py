@@ -13,7 +13,7 @@ from eventresults.service.shards import open_shards
 from eventresults.view import keys
 from eventresults.view.memory import MemoryStore
 from eventresults.view.shard import Shard
-from tests.support.owned import IDS, Folder, MoodyLog, folded, states, told
+from tests.support.owned import IDS, Folder, MoodyLog, SlowLog, folded, states, told
 from tests.support.views import until, viewing
 
 
@@ -33,6 +33,14 @@ class MoodyStore(MemoryStore):
             self.failed = True
             raise ViewError("the disk is full")
         super().commit(puts, deletes)
+
+
+def closed(view) -> bool:
+    try:
+        view.shard(0)
+    except Closed:
+        return True
+    return False
 
 
 def test_a_log_out_of_reach_is_told_to_who_waits_and_waited_out(caplog):
@@ -59,6 +67,20 @@ def test_a_log_out_of_reach_is_told_to_who_waits_and_waited_out(caplog):
         assert view.get("t1").state == "STARTED"
         until(lambda: view.owner.view.trouble is None)
     assert caplog.text.count("held up: broker 3 is on fire") == 1
+
+
+def test_a_look_at_a_log_that_takes_its_time_holds_nothing_up():
+    log = SlowLog()
+    with viewing(log) as (view, recorder):
+        # given: the owner looks whether the log is still the same one
+        states(view)
+        log.silent = True
+        until(lambda: log.asked)
+
+        # when / then
+        at = recorder.started("t0").result(1)
+        assert view.get("t0", freshness=at, timeout=1).state == "STARTED"
+        log.speak.set()
 
 
 def test_a_store_that_fails_is_told_to_who_waits_and_opened_again(monkeypatch, caplog):
@@ -174,9 +196,7 @@ def test_an_owner_whose_place_another_took_resigns(folder: Folder):
         other.publish(build)
 
         # then: it lets go, and waits for the other to answer
-        until(lambda: owner.resigned)
-        with pytest.raises(Closed):
-            owner.view.shard(0)
+        until(lambda: owner.resigned and closed(owner.view))
         told(folder.log, ["later"])
         with pytest.raises(ViewStale):
             view.get("later", timeout=0.2)
