@@ -22,7 +22,7 @@ from eventresults.privacy.guard import Guard
 from eventresults.privacy.opening import NO_KEYS, Opener
 from eventresults.projector import Lifetimes
 from eventresults.projector.registered import Registered
-from eventresults.recorder import Appender, OutboxAppender
+from eventresults.recorder import Appender
 from eventresults.replay.system import SystemTravel
 from eventresults.service.heir import HeirProcess
 from eventresults.service.local import LocalView
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from eventresults.service.group import GroupView
+    from eventresults.view.rocksdb import RocksResources
 
 
 def make_log(settings: Settings) -> Log:
@@ -97,7 +98,8 @@ def make_appender(settings: Settings, log: Log) -> Appender:
     """The way of facts into this log: through the outbox, where one is set."""
     if settings.outbox is None:
         return Appender(log, append_timeout=settings.append_timeout, max_value_bytes=settings.max_value_bytes)
-    from eventresults.log.outbox import Outbox  # noqa: PLC0415
+    from eventresults.log.outbox import Outbox  # noqa: PLC0415 - only what is used is loaded
+    from eventresults.recorder.outboxed import OutboxAppender  # noqa: PLC0415
 
     outbox = Outbox(
         log,
@@ -150,11 +152,11 @@ def view_folder(settings: Settings) -> Path:
 
 def make_stores(settings: Settings) -> Callable[[Path], Store]:
     """Opens stores on disk that share the view's memory among themselves."""
-    from eventresults.view.rocksdb import RocksResources, RocksStore  # noqa: PLC0415
-
     resources: list[RocksResources] = []
 
     def make_store(path: Path) -> Store:
+        from eventresults.view.rocksdb import RocksResources, RocksStore  # noqa: PLC0415 - whoever only connects or records loads none of it
+
         if not resources:
             buffers = settings.view_memory // 3
             resources.append(RocksResources(block_cache=settings.view_memory - buffers, write_buffers=buffers))

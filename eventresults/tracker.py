@@ -33,11 +33,11 @@ from eventresults.service.places import Place
 from eventresults.service.pointed import PointedView
 from eventresults.service.snapshots import pack_snapshot, restore
 from eventresults.view.base import Freshness
-from eventresults.worker.executor import TrackedExecutor
-from eventresults.worker.run import Run, run
 
 if TYPE_CHECKING:
     from eventresults.service.group import GroupView
+    from eventresults.worker.executor import TrackedExecutor
+    from eventresults.worker.run import Run
 
 #: How long others may take to fold their whole log.
 VERIFY_SECONDS = 3600.0
@@ -153,6 +153,8 @@ class Tracker:
 
         Opens the view, for results are to be had of it. Close the executor, or use `with`.
         """
+        from eventresults.worker.executor import TrackedExecutor  # noqa: PLC0415 - only what is used is loaded
+
         executor = TrackedExecutor(self, max_workers=max_workers, **options)
         self._executors.add(executor)
         return executor
@@ -161,6 +163,8 @@ class Tracker:
         self, name: str, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, task_id: str | None = None
     ) -> AbstractContextManager[Run]:
         """Record whatever happens in the `with` block as one task: `with tracker.run("resize") as task: task.result = …`."""
+        from eventresults.worker.run import run  # noqa: PLC0415
+
         return run(self, name, args, kwargs, task_id)
 
     # Reading

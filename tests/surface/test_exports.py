@@ -88,6 +88,14 @@ def test_only_who_connects_loads_what_reads_settings():
     assert not (HEAVY | {"pydantic", "pydantic_core", "platformdirs"}) & loaded
 
 
+def test_who_connects_loads_neither_executors_nor_the_outbox_before_they_are_used():
+    # when
+    loaded = modules_after("import eventresults; eventresults.connect('memory://').close()")
+
+    # then
+    assert not {"eventresults.worker", "eventresults.log.outbox", "rocksdict", *HEAVY} & loaded
+
+
 def test_a_name_that_is_none_is_an_attribute_error():
     with pytest.raises(AttributeError, match="has no attribute 'AsyncResults'"):
         eventresults.AsyncResults  # noqa: B018

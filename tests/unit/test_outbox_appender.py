@@ -16,7 +16,8 @@ from eventresults.log.appends import Append
 from eventresults.log.memory import MemoryLog
 from eventresults.log.outbox import Outbox
 from eventresults.log.own import SETTLED_EVERY, OwnWrites
-from eventresults.recorder import OutboxAppender, Recorder, outboxed
+from eventresults.recorder import Recorder, outboxed
+from eventresults.recorder.outboxed import OutboxAppender
 
 DEADLINE = 10.0
 
