@@ -165,6 +165,22 @@ def test_each_broker_that_is_away_is_told_of_once_a_minute(caplog):
     assert [next(broker for broker in (1, 2) if f"node_id={broker}" in said) for said in caplog.messages] == [1, 2, 1, 2]
 
 
+def test_a_broker_that_librdkafka_cannot_reach_is_told_of_once_a_minute_for_all_its_clients(caplog):
+    lost = "FAIL [us#consumer-4] [thrd:h:1/1]: h:1/1: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)"
+    with caplog.filtering(BrokerNews(lambda: 0.0)):
+        for name in ("reader", "membership", "asker", "reader"):
+            logging.getLogger(f"eventresults.log.confluent.{name}").error(lost)
+        logging.getLogger("eventresults.log.confluent.reader").error("FAIL [us#consumer-4]: SASL authentication error")
+    assert caplog.messages == [lost, "FAIL [us#consumer-4]: SASL authentication error"]
+
+
+def test_an_address_to_begin_with_that_is_away_is_no_news(caplog):
+    with caplog.filtering(BrokerNews()):
+        connection = "<KafkaConnection node_id=bootstrap-2 broker_version=unknown (disconnected)>"
+        logging.getLogger("kafka.net.connection").error("%s: Connection lost: KafkaConnectionError: 111 ECONNREFUSED", connection)
+    assert caplog.messages == []
+
+
 def test_what_a_broker_refused_is_one_line_without_a_traceback(capsys):
     with structured_logs("INFO", terminal=False):
         try:
