@@ -202,17 +202,19 @@ class RocksStore:
     def _lacks_a_file(self) -> bool:
         """Whether a file of large values is gone, which RocksDB finds out only when it reads it (of tables it does on opening)."""
         for _ in range(_LOOKS):
-            wanted = self._large_files()
-            found = sum(1 for _ in self.path.glob("*.blob"))
-            if self._large_files() == wanted:  # or one came or went meanwhile
-                return found < wanted
+            try:
+                wanted = self._large_files()
+                found = sum(file.suffix == ".blob" for file in self.path.iterdir())
+                if self._large_files() == wanted:  # or one came or went meanwhile
+                    return found < wanted
+            except FileNotFoundError:  # the folder is gone with all that was in it
+                return True
+            except (DbClosedError, RuntimeError):  # closed, or about to be
+                return False
         return False
 
     def _large_files(self) -> int:
-        try:
-            return self._db.property_int_value("rocksdb.num-blob-files") or 0
-        except (DbClosedError, RuntimeError):  # closed, or about to be
-            return 0
+        return self._db.property_int_value("rocksdb.num-blob-files") or 0
 
     def _closed_rows(self) -> Iterator[tuple[bytes, bytes]]:
         yield self._explain(DbClosedError())
