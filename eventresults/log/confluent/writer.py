@@ -99,8 +99,8 @@ class ConfluentWriter(BrokerWriter):
     def _delivered(self, bunches: Bunches, future: Append, error: KafkaError | None, message: Any) -> None:
         if message is not None:
             bunches.acknowledged += 1
+            self._overdue = self._overdue or error is not None  # by the thread that acknowledges alone
         if error is not None:
-            self._overdue |= message is not None
             self._outcomes.append((future, self._failure(future, error)))
         elif (offset := message.offset()) is not None and offset >= 0:
             self._outcomes.append((future, Position(message.partition(), offset)))
