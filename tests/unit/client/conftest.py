@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime
 
 import pytest
 
 from eventresults.client.backend import Backend
 from eventresults.domain.events import TaskFailed, TaskSent, TaskStarted, TaskSucceeded
+from tests.support.collected import Collected
 from tests.support.told import ToldView
 
 
@@ -49,20 +49,4 @@ def backend(view):
 @pytest.fixture
 def called():
     """Takes calls from the callback thread; `wait(n)` gives the first n."""
-    return Called()
-
-
-class Called:
-    def __init__(self):
-        self.items = []
-        self._changed = threading.Condition()
-
-    def __call__(self, item=None):
-        with self._changed:
-            self.items.append(item)
-            self._changed.notify_all()
-
-    def wait(self, count=1):
-        with self._changed:
-            assert self._changed.wait_for(lambda: len(self.items) >= count, 10), f"only {self.items!r} came"
-        return self.items
+    return Collected()
