@@ -36,8 +36,6 @@ def producer_config(settings: BrokerSettings, max_batch_bytes: int) -> dict[str,
         **connection_config(settings),
         "enable.idempotence": True,
         "acks": "all",
-        # With more, what comes while a bunch is handed over is sent in pieces, and the library's thread never rests.
-        "max.in.flight.requests.per.connection": 2,
         "partitioner": "murmur2",
         "compression.type": settings.compression,
         "linger.ms": settings.linger * 1000,
