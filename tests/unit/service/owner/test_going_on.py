@@ -117,6 +117,7 @@ def test_an_owner_closed_while_it_is_about_to_build_anew_leaves_that_to_the_next
     before, log, place = threads(), SlowLog(), FolderPlace(tmp_path / "view", rocks)
     told(log)
     owner = Owner.open(log, place)
+    until(lambda: owner.heads[0].next_offset > 0)  # its first look is over
     log.silent = True
     owner.view.doubt(ViewStale("It is not what it should be.", reason="doubt"))
     until(lambda: log.asked and not owner.view.doubt_open)

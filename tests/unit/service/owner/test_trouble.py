@@ -78,8 +78,8 @@ def test_a_look_at_a_log_that_takes_its_time_holds_nothing_up():
         until(lambda: log.asked)
 
         # when / then
-        at = recorder.started("t0").result(1)
-        assert view.get("t0", freshness=at, timeout=1).state == "STARTED"
+        at = recorder.started("t0").result(5)
+        assert view.get("t0", freshness=at, timeout=5).state == "STARTED"
         log.speak.set()
 
 
