@@ -6,6 +6,7 @@ Nobody asks for one of them, and every life puts one there: so they are kept man
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from hashlib import blake2b
 from operator import itemgetter
 
 from eventresults.codec import plain
@@ -17,12 +18,13 @@ Due = tuple[int, bytes]
 _TOGETHER = 64
 
 
-def written(agenda: Iterable[Due], offset: int) -> Iterator[tuple[bytes, bytes]]:
-    """The rows that hold this, of the poll that ended before `offset`; each is due with the first it holds."""
+def written(agenda: Iterable[Due]) -> Iterator[tuple[bytes, bytes]]:
+    """The rows that hold this; each is due with the first it holds. None takes the place of another one, whoever folds a poll again."""
     ordered = sorted(agenda, key=itemgetter(0))
     for start in range(0, len(ordered), _TOGETHER):
         part = ordered[start : start + _TOGETHER]
-        yield keys.expiry(part[0][0], offset, start), plain.pack(part)
+        raw = plain.pack(part)
+        yield keys.expiry(part[0][0], blake2b(raw, digest_size=8).digest()), raw
 
 
 def read(raw: bytes) -> list[Due]:

@@ -7,7 +7,7 @@ GROUP = b"g"  #: g + group id -> GroupMeta
 HISTORY = b"h"  #: h + first offset -> segment of up to 64 records
 RECENT = b"r"  #: r + log time of the first fact + task id -> empty
 OPEN = b"o"  #: o + (tag + id of the row) -> what stands open there
-EXPIRY = b"e"  #: e + log time + offset of the poll + number -> rows to look at, by then or later
+EXPIRY = b"e"  #: e + log time + digest of the value -> rows to look at, by then or later
 DEAD = b"d"  #: d + offset -> dead letter
 META = b"m"  #: m + name
 PROJECTED = b"p"  #: p + projection + 00 + key -> its state
@@ -45,9 +45,9 @@ def opened(row: bytes) -> bytes:
     return OPEN + row
 
 
-def expiry(at: int, offset: int, nth: int) -> bytes:
-    """The nth row of the agenda of the poll that ended before this offset: nothing in it is due before the log time passes `at`."""
-    return EXPIRY + number(at) + number(offset) + number(nth)
+def expiry(at: int, digest: bytes) -> bytes:
+    """A row of the agenda, named by what it holds: nothing in it is due before the log time passes `at`."""
+    return EXPIRY + number(at) + digest
 
 
 def dead(offset: int) -> bytes:

@@ -235,7 +235,7 @@ class Shard:
         for group_id, group in batch.groups.items():
             row = puts[keys.group(group_id)] = rows.encode_group(group)
             groups_size += len(row)
-        puts.update(agenda.written(batch.agenda, batch.head.next_offset))
+        puts.update(agenda.written(batch.agenda))
         puts[keys.HEAD] = batch.head.encode()
         self._store.commit(puts, batch.deletes)
         for key in batch.deletes:

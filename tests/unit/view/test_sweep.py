@@ -292,6 +292,19 @@ def test_history_stays_whose_id_is_in_the_key_alone(folding: Folding, polls):
     assert folding.history(TASK) == [0, 1, 2, 3]
 
 
+def test_a_poll_that_is_folded_again_takes_nothing_off_the_agenda(folding: Folding):
+    # given: of the two records only the garbage is taken again
+    polled = [record(sent(), 0, log_time=LOG_EPOCH), Record(1, LOG_EPOCH, b"k", b"garbage")]
+    folding.poll(polled)
+
+    # when: as if the head had been lost
+    Folding(folding.store, lifetimes=SHORT).poll(polled)
+
+    # then
+    awaited = {row for raw in rows(folding.store, keys.EXPIRY).values() for _, row in agenda.read(raw)}
+    assert awaited == {keys.state(TASK), keys.history(0), keys.dead(1)}
+
+
 def test_dead_letters_leave_as_well(folding: Folding):
     folding.poll([Record(0, LOG_EPOCH, b"k", b"garbage")])
     tick(folding, 109)
