@@ -11,7 +11,7 @@ from typing import Any
 from eventresults.errors import Closed, LogUnavailable
 from eventresults.log.appends import Append
 from eventresults.log.base import Poll
-from eventresults.log.bounds import too_large
+from eventresults.log.bounds import check_size
 from eventresults.log.brokerlog import BrokerLog
 from eventresults.log.forked import leave_to_parent, tell_of_forks
 from eventresults.log.outside import recreated
@@ -48,8 +48,7 @@ class BrokerWriter(ABC):
     def append(self, key: bytes, value: bytes, timeout: float | None = None, future: Append | None = None) -> Append:
         """See `EventWriter.append`."""
         producer = self._producer or self._opened()
-        if len(value) > self._max_value_bytes:
-            raise too_large(key, len(value), self._max_value_bytes)
+        check_size(key, value, self._max_value_bytes)
         future = self._in_flight.enter(key, value, timeout, future)
         try:
             self._send(producer, future, value)

@@ -35,6 +35,7 @@ MEGABYTE: Final = 1024 * 1024
 logger = logging.getLogger(__name__)
 _CLOSE_TIMEOUT: Final = 5.0
 _BLOCK: Final = 4096
+#: So often a folder is looked through whose files come and go meanwhile.
 _LOOKS: Final = 10
 _LOST: Final = "Corruption: a file of large values is missing"
 #: Values of so many bytes, such as segments of history, are kept outside of the tables.
