@@ -96,7 +96,8 @@ class Settling(TaskIdentity):
 
     def failure(self) -> BaseException | None:
         """The exception that `get` raises; None for a task that did not fail."""
-        if (self.state if self._meta is None else self._meta.state) not in PROPAGATE_STATES:
+        state = self.state if self._meta is None else self._meta.state
+        if state not in PROPAGATE_STATES:
             return None
         value = self._get_task_meta()["result"]
         return value if isinstance(value, BaseException) else Exception(value)
