@@ -7,6 +7,7 @@ full run also lets our peers fold the same topics, and writes `benchmarks/RESULT
 from __future__ import annotations
 
 import argparse
+import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 
@@ -61,6 +62,8 @@ def main() -> None:
     begun = time.monotonic()
     with Bench(tasks) as bench:
         figures = Figures()
+        if shutil.which("redis-server") is None:
+            figures.miss("Celery + Redis", "there is no redis-server here: install your system's package of that name")
         race = Race(bench, OURS if options.quick else (*OURS, *PEERS), (1,) if options.quick else (1, 4), figures)
         sections = QUICK if options.quick else FULL
         try:
