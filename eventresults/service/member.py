@@ -24,6 +24,7 @@ from eventresults.service.places import Build, FolderPlace
 from eventresults.service.shards import Outdated, open_shard, why_outdated
 from eventresults.service.snapshots import restore_shard
 from eventresults.service.told import Told
+from eventresults.service.trouble import Trouble
 from eventresults.view import projected
 from eventresults.view.live import LiveView
 from eventresults.view.shard import Head, Shard
@@ -81,6 +82,7 @@ class Member:
         self.view = LiveView({}, {})
         self.view.projections = self.projections = projections
         self.view.elsewhere = self._elsewhere
+        self._trouble = Trouble(self.view, f"the view of group {group} at {place.name}")
         self._build: Build = place.open()
         self._heads: dict[int, Head] = {}
         #: What the group wants here; the pool brings it about, one partition at a time.
@@ -281,8 +283,7 @@ class Member:
                 pause = min(pause * 2, longest)
             else:
                 pause = shortest
-                if self.view.trouble is not None:
-                    self.view.hold_up(None)
+                self._trouble.over()
 
     def _step(self) -> None:
         if self.view.doubt_open or self._lookout.alarmed:
@@ -336,9 +337,7 @@ class Member:
 
     def _take_trouble(self, error: Exception) -> bool:
         """Tell the readers; whether this is the end."""
-        trouble = error if isinstance(error, EventResultsError) else ViewError(f"the projector failed: {error!r}", reason=repr(error))
-        self.view.hold_up(trouble)
-        logger.warning("the view of group %s at %s is held up: %s", self.group, self.place.name, error)
+        self._trouble.take(error)
         if isinstance(error, ViewStale) and error.facts.get("partition") is not None:
             self._reopen([error.facts["partition"]], anew=True)
         if isinstance(error, LogError) and error.facts.get("reason") == "fenced":

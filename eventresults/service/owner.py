@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from time import monotonic, sleep
 
 from eventresults.domain.projection import Projection
-from eventresults.errors import Closed, EventResultsError, LogError, TopicMisconfigured, ViewError, ViewLocked, ViewStale
+from eventresults.errors import Closed, TopicMisconfigured, ViewError, ViewLocked, ViewStale
 from eventresults.log.base import Log, LogInfo
 from eventresults.projector import Lifetimes, Observer, Projector, Step, replay, unobserved
 from eventresults.service.leaving import close_at_exit
@@ -22,6 +22,7 @@ from eventresults.service.opening import begin_anew, close_all, take, take_over,
 from eventresults.service.places import Build, Place
 from eventresults.service.shards import Opened, Outdated, open_shards, why_outdated
 from eventresults.service.told import Told, identity
+from eventresults.service.trouble import Trouble
 from eventresults.view import projected
 from eventresults.view.listeners import Listeners
 from eventresults.view.live import LiveView
@@ -33,8 +34,6 @@ POLL_SECONDS = 1.0
 #: How often a running owner asks the log whether it is still the same one, in seconds.
 CHECK_SECONDS = 5.0
 BACKOFF_SECONDS = (0.05, 5.0)
-#: A trouble that stays the same is logged again after so many seconds.
-REPEAT_SECONDS = 60.0
 JOIN_SECONDS = 4.0
 #: How long an owner that yields leaves the view to the process that asked for it.
 YIELD_SECONDS = 0.5
@@ -77,7 +76,7 @@ class Owner:
         self._fault: ViewError | None = None
         self._looks = 0
         self._losses = 0
-        self._logged: tuple[str, float] = ("", 0.0)
+        self._trouble = Trouble(self.view, f"the view at {place.name}")
         self._forget_exit: Callable[[], None] = lambda: None
         #: Whether another process took this one's place; set before the view is closed.
         self.resigned = False
@@ -264,15 +263,15 @@ class Owner:
             except Exception as error:  # noqa: BLE001 - the thread lives as long as its owner; what stops it is told to every reader
                 if self._stop.is_set():
                     break
-                self._take_trouble(error)
+                if isinstance(error, ViewError) and not isinstance(error, ViewStale):
+                    self._fault = error
+                self._trouble.take(error)
                 self._drop_projector()
                 self._stop.wait(pause)
                 pause = min(pause * 2, longest)
             else:
                 pause = shortest
-                if self.view.trouble is not None:
-                    logger.info("the view at %s moves again", self.place.name)
-                    self.view.hold_up(None)
+                self._trouble.over()
         self._drop_projector()
 
     def _step(self) -> None:
@@ -396,23 +395,6 @@ class Owner:
         old = self.view.replace(opened.shards, opened.positions, same_log=same_log)
         self._drop_projector()
         close_all(old)
-
-    def _take_trouble(self, error: Exception) -> None:
-        trouble = error if isinstance(error, EventResultsError) else ViewError(f"the projector failed: {error!r}", reason=repr(error))
-        if isinstance(error, ViewError) and not isinstance(error, ViewStale):
-            self._fault = error
-        self.view.hold_up(trouble)
-        said, when = self._logged
-        if said != str(error) or monotonic() - when > REPEAT_SECONDS:
-            self._logged = (str(error), monotonic())
-            expected = isinstance(error, LogError | ViewError)
-            logger.log(
-                logging.WARNING if expected else logging.ERROR,
-                "the view at %s is held up: %s",
-                self.place.name,
-                error,
-                exc_info=not expected,
-            )
 
     def _drop_projector(self) -> None:
         projector, self._projector = self._projector, None
