@@ -165,8 +165,7 @@ def read_ours(value: bytes, key: bytes | None) -> TaskEvent | None:
         return None
     subject = essence[0].encode()
     if (subject == key or key is None) and 0 < len(subject) <= LONGEST and essence[1] and essence[2].tzinfo is UTC:
-        for name in shape.other_times:
-            when = getattr(event, name)
+        for when in essence[shape.other_times_at :]:
             if when is not None and when.tzinfo is not UTC:
                 return None
         return event

@@ -32,12 +32,13 @@ class Shape:
         self.fields = frozenset(self.names)
         self.payloads = self.fields & PAYLOADS
         self.times = tuple(name for name in self.names if name in TIMES)
-        self.other_times = self.times[1:]
         self.subject = "subject" if cls is UnknownEvent else "group_id" if issubclass(cls, GroupFact) else "task_id"
         #: Of an event: its subject, its id, its time, and then its payloads and other times.
         self.essence: Callable[[Event], tuple[Any, ...]] = attrgetter(
-            self.subject, "event_id", "time", *sorted(self.payloads), *self.other_times
+            self.subject, "event_id", "time", *sorted(self.payloads), *self.times[1:]
         )
+        #: Where in it the other times begin.
+        self.other_times_at = 3 + len(self.payloads)
         #: The event of a dict; raises msgspec's ValidationError.
         self.validate = partial(msgspec.convert, type=cls)
 

@@ -36,7 +36,7 @@ def known(meta: TaskMeta | GroupMeta, mark: bytes, at: Position) -> bool:
     partition, offset = at
     if offset <= meta.last_offset and partition == meta.partition:
         return True
-    return repeated(meta.seen, mark)
+    return mark in meta.seen and repeated(meta.seen, mark)  # hardly ever: that is soon seen
 
 
 def open_life(draft: Books, previous: TaskMeta | GroupMeta | None, mark: bytes, at: Position, log_time: int) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from eventresults.domain.events import EVENT_CLASSES, GroupFact, TaskEvent, TaskFact, UnknownEvent
-from eventresults.domain.fold import TaskKind, apply
+from eventresults.domain.fold import apply
 from eventresults.domain.groups import GroupKind, apply_group
 from eventresults.domain.meta import GroupMeta, TaskMeta
 from eventresults.domain.position import Position
@@ -48,11 +48,11 @@ class States:
         """Fold one fact; groups are looked up in the shard when they are first met."""
         if type(event) not in _TASK_FACTS:
             return self._tell_other(cast("GroupFact | UnknownEvent", event), at, log_time, shard)
-        task_id = event.subject
+        task_id = event.task_id  # type: ignore[union-attr] # neither a cast nor a property here: this is done for every fact
         task = self.tasks.get(task_id)
         if task is not None and task.expires_at is not None and task.expires_at + self._keep <= log_time:
             task = None  # as `_unless_due` has it
-        after = apply(task, cast("TaskKind", event), at, log_time, self._unfinished)
+        after = apply(task, event, at, log_time, self._unfinished)  # type: ignore[arg-type]
         if after is not None:
             self.tasks[task_id] = after
         return task, after

@@ -61,11 +61,12 @@ class ConfluentReader(BrokerReader):
         consumer.close()
 
     def _polls(self, messages: Iterable[Any]) -> dict[int, Poll]:
-        by_partition: defaultdict[int, list[Any]] = defaultdict(list)
+        by_partition: defaultdict[int, list[Record]] = defaultdict(list)
         ends: dict[int, int] = {}
         for message in messages:
             if message.error() is None:
-                by_partition[message.partition()].append(message)
+                record = _record(Record, (message.offset(), message.timestamp()[1], message.key(), message.value()))
+                by_partition[message.partition()].append(record)
             elif message.error().code() == END:
                 # Beyond the last record, when it was followed by a hole.
                 ends[message.partition()] = message.offset()
@@ -73,7 +74,7 @@ class ConfluentReader(BrokerReader):
                 self._failure = self._meaning(message) or self._failure
         polls = {}
         for number in by_partition.keys() | ends.keys():
-            found = [_record(Record, (one.offset(), one.timestamp()[1], one.key(), one.value())) for one in by_partition.get(number, ())]
+            found = by_partition.get(number, [])
             next_offset = max(found[-1].offset + 1 if found else 0, ends.get(number, 0))
             if next_offset > self._positions.get(number, next_offset):
                 self._positions[number] = next_offset
