@@ -226,3 +226,25 @@ def test_a_shard_that_is_opened_again_has_the_cache_and_the_filters_that_it_was_
             assert "filter_policy: bloomfilter" in said
             assert "filter_policy: nullptr" not in said
             store.commit(ROWS)
+
+
+def test_a_shard_of_more_files_than_a_process_may_open_is_read_all_the_same(tmp_path: Path) -> None:
+    script = """
+import os, resource, sys
+from eventresults.view.rocksdb import RocksResources, RocksStore
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (96, hard))
+store = RocksStore(sys.argv[1], resources=RocksResources(block_cache=2**20, write_buffers=2**16))
+rows = {b"%04d" % number: os.urandom(10_000) for number in range(1_000)}
+for key, value in rows.items():
+    store.commit({key: value})
+files = sum(name.endswith((".sst", ".blob")) for name in os.listdir(sys.argv[1]))
+assert files > 96, files
+assert all(store.get(key) == value for key, value in rows.items())
+store.close()
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    reader = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "0")], capture_output=True, text=True, timeout=60, check=False, env=environment
+    )
+    assert reader.returncode == 0, reader.stderr
