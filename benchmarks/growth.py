@@ -85,22 +85,20 @@ class Growing:
 
     def measure(self, steps: int) -> Costs:
         """Of a step of tasks, the mean of so many that are appended and folded now, and of reads."""
-        folded = [self._fold_step() for _ in range(steps - 1)]
-        self.grow(STEP)
-        begun = Cost.so_far()
-        with eventresults.connect(self._url, read_timeout=PATIENCE_SECONDS) as tracker:
+        folded = []
+        for _ in range(steps):
+            self.grow(STEP)
+            begun = Cost.so_far()
+            tracker = eventresults.connect(self._url, read_timeout=PATIENCE_SECONDS)
             tracker.read("no such task")
             folded.append(Cost.so_far().since(begun))
+            if len(folded) < steps:
+                tracker.close()
+        with tracker:
             _come_to_rest()
             anyone = self._random.choices(self._sample, k=READ)
             mean = Cost(*(statistics.fmean(costs) for costs in zip(*folded, strict=True)))
             return Costs(mean, _cost(tracker, self._latest), _cost(tracker, anyone), _resident_mib())
-
-    def _fold_step(self) -> Cost:
-        self.grow(STEP)
-        begun = Cost.so_far()
-        self.fold()
-        return Cost.so_far().since(begun)
 
 
 def _cost(tracker: eventresults.Tracker, ids: Sequence[str]) -> Cost:
