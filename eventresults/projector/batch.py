@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -90,7 +90,7 @@ def fold_poll(
     poll: Poll,
     lifetimes: Lifetimes,
     *,
-    watched: Callable[[Iterable[str]], set[str]] = lambda _: set(),
+    watched: Callable[[Collection[str]], set[str]] = lambda _: set(),
     projections: Sequence[Projection] = (),
 ) -> Folded:
     """Fold what one poll of this shard's partition gave. Reads the shard, changes nothing in it.

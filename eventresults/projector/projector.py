@@ -75,14 +75,14 @@ class Projector:
             if partition not in self._heads:
                 continue  # it left while this was on its way
             shard, before, begun = self._view.shard(partition), self._heads[partition], perf_counter()
-            folded = fold_poll(shard, before, poll, self._lifetimes, watched=self._view.listeners.watched, projections=self._projections)
+            folded = fold_poll(shard, before, poll, self._lifetimes, watched=self._view.watched, projections=self._projections)
             committing = perf_counter()
             shard.commit(folded.batch)
             committed = perf_counter()
             if before.projections:
                 _tell_dropped(partition, before, folded.batch.head)
             self._heads[partition] = folded.batch.head
-            self._view.publish(partition, poll.next_offset, folded.changes(self._view.listeners.listens))
+            self._view.publish(partition, poll.next_offset, folded.changes(self._view.listens))
             self._observer(Step(partition, before, folded.batch.head, committing - begun, committed - committing))
             taken += len(poll.records)
         return taken

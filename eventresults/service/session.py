@@ -114,7 +114,7 @@ class Session:
                 self._unwatch(said.ids)
             case protocol.WatchRevokes():
                 if self._revokes is None:
-                    self._revokes = self._served.view.open_revokes(self._feed)
+                    self._revokes = self._served.view.guests.add_for_revokes(self._feed)
             case _:
                 self._ask(said)
 
@@ -229,7 +229,7 @@ class Session:
             logger.warning("a connection is ended that would watch more than %d ids: watch fewer, or by several processes", WATCHED_IDS)
             self._out.close()
             return
-        listeners = self._served.view.listeners
+        listeners = self._served.view.guests
         if said.after is None:
             self._watched.update(dict.fromkeys(ids, self._feed))
             listeners.add(ids, self._feed)
@@ -300,7 +300,7 @@ class Session:
         if not self._watched:
             self._watched = {}  # an emptied dict keeps the room that its entries took
         for listener, these in by_listener.items():
-            self._served.view.listeners.remove(tuple(these), listener)
+            self._served.view.guests.remove(tuple(these), listener)
 
     def _stop_watching(self) -> None:
         self._unwatch(list(self._watched))

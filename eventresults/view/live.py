@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from time import monotonic
 from typing import NoReturn, TypeVar
 
@@ -46,8 +46,10 @@ class LiveView:
         #: How far another generation is that is built for projections, and how far it must go (records); None: none is.
         self.building: tuple[int, int] | None = None
         self._doubt: EventResultsError | None = None
-        #: Who is told of changes.
+        #: Who of this process is told of changes: where it goes on from another view, it knows what it heard there.
         self.listeners = Listeners() if listeners is None else listeners
+        #: Who listens for other processes, each of which knows by itself what it heard elsewhere.
+        self.guests = Listeners()
         #: How often another log has taken the place of the one that this view was made from.
         self.logs_before = 0
         #: Called when a reader doubts the view, on that reader's thread.
@@ -121,14 +123,23 @@ class LiveView:
 
     # Publishing: the projector's thread
 
+    def watched(self, subjects: Collection[str]) -> set[str]:
+        """See `Listeners.watched`."""
+        return self.listeners.watched(subjects) | self.guests.watched(subjects)
+
+    def listens(self, subject: str, request: bool) -> bool:
+        """See `Listeners.listens`."""
+        return self.listeners.listens(subject, request) or self.guests.listens(subject, request)
+
     def publish(self, partition: int, position: int, changes: Iterable[Change]) -> None:
         """A poll is committed: tell it to those who watch, in log order, then release those who wait for the position."""
         with self._telling:
-            if self.listeners:
+            if self.listeners or self.guests:
                 told = self._told.get(partition, 0)
                 for change in changes:
                     if change.fact.position.offset >= told:
                         self.listeners.tell(change)
+                        self.guests.tell(change)
             with self._moved:
                 self._positions[partition] = position
                 self._moved.notify_all()

@@ -14,6 +14,8 @@ SEEDS = 200
 FOUND = {
     3: "what a connection told that was lost half-way through catching up was told again by an owner that was behind it",
     11: "the same, to a process that became the owner itself",
+    2687: "what an owner had heard before it was one was not told to others who listen there",
+    4412: "the same, to one that had begun anew",
     637: "a view replaced while history was told of it: what the old one held was skipped, and counted as told",
 }
 

@@ -125,7 +125,7 @@ def test_its_end_tells_readers_so_and_leaves_no_file_thread_or_listener(doorway,
     # given
     heard, lost = Heard("a"), threading.Event()
     view = RemoteView(UnixChannel(str(path)), heard.listeners, name="test", on_lost=lambda _: lost.set())
-    until(lambda: shown.view.listeners)
+    until(lambda: shown.view.guests)
 
     # when
     begun = monotonic()
@@ -136,7 +136,7 @@ def test_its_end_tells_readers_so_and_leaves_no_file_thread_or_listener(doorway,
     assert lost.wait(5)
     assert not view.silent
     assert not path.exists()
-    assert not shown.view.listeners
+    assert not shown.view.guests
     with pytest.raises(Gone):
         UnixChannel(str(path))
     with pytest.raises(ViewUnavailable):

@@ -205,7 +205,7 @@ def test_requests_to_revoke_that_were_dropped_end_the_connection_for_the_log_to_
     lost = threading.Event()
     channel = Wire(shown, *running)
     view = RemoteView(channel, heard.listeners, name="test", on_lost=lambda _: lost.set())
-    until(lambda: shown.view.listeners.of_revokes)
+    until(lambda: shown.view.guests.of_revokes)
     channel.reads.clear()
 
     # when
@@ -216,7 +216,7 @@ def test_requests_to_revoke_that_were_dropped_end_the_connection_for_the_log_to_
     # then
     assert lost.wait(5)
     assert view.lost
-    assert not shown.view.listeners.of_revokes
+    assert not shown.view.guests.of_revokes
 
 
 def test_who_stops_watching_is_told_no_more_and_leaves_nothing_behind(running):
@@ -233,12 +233,12 @@ def test_who_stops_watching_is_told_no_more_and_leaves_nothing_behind(running):
 
     # then
     until(lambda: wire.session.watched == 0)
-    assert not shown.view.listeners
+    assert not shown.view.guests
     shown.tell(sent(task_id="a"))
     beat(wire)
     assert heard.changes == []
     view.close()
-    until(lambda: not shown.view.listeners)
+    until(lambda: not shown.view.guests)
 
 
 def test_many_ids_are_watched_on_one_connection(running):
@@ -254,7 +254,7 @@ def test_many_ids_are_watched_on_one_connection(running):
     shown.tell(sent(task_id="t29999"))
     until(lambda: heard.changes)
     view.close()
-    until(lambda: not shown.view.listeners)
+    until(lambda: not shown.view.guests)
 
 
 # Questions
@@ -392,7 +392,7 @@ def test_what_is_no_question_ends_the_connection_with_one_line_in_the_log(runnin
     # then
     assert closed.is_set()
     assert len([line for line in caplog.records if "dropped" in line.message]) == 1
-    assert not shown.view.listeners
+    assert not shown.view.guests
 
 
 def test_an_owner_of_another_version_is_refused_with_what_to_do(running):

@@ -192,6 +192,23 @@ def test_one_of_several_subscriptions_is_ended_for_one_id_of_its_many(view: Live
     assert [(one.subject, one.fact.position.offset) for one in told] == [(TASK, 0), ("other", 2)]
 
 
+def test_what_this_process_heard_elsewhere_is_told_to_its_guests_all_the_same(view: LiveView):
+    # given: the view that it heard the change at 5 of was lost before it had told all before that
+    own, guest = [], []
+    view.subscribe([TASK], own.append)
+    view.guests.add([TASK], guest.append)
+    view.listeners.catch_up()
+    view.listeners.tell(change(sent(), 5))
+    view.listeners.caught_up({0: 3})
+
+    # when
+    view.publish(0, 7, [change(sent(), 5), change(sent(), 6)])
+
+    # then
+    assert [one.fact.position.offset for one in own] == [5, 6]
+    assert [one.fact.position.offset for one in guest] == [5, 6]
+
+
 def test_nothing_is_kept_of_closed_subscriptions(view: LiveView):
     for number in range(100):
         view.subscribe([f"t{number}"], print).close()
