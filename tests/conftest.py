@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Generator, Iterator
 
@@ -23,6 +24,12 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 SHARED = ("tests/integration", "tests/e2e")
 #: hypothesis looks for a smaller example for up to five minutes before it says what it found.
 SMALLER_SECONDS = 400.0
+
+
+def pytest_configure() -> None:
+    """Processes of tests that interrupt them must hear it, also where these tests run in a shell's background, which ignores interrupts."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
