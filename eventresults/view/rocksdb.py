@@ -41,7 +41,7 @@ _LOOKS: Final = 10
 _LOST: Final = "Corruption: a file of large values is missing"
 #: Values of so many bytes, such as segments of history, are kept outside of the tables.
 _LARGE: Final = 4096
-#: One part in so many of the files that this process may open.
+#: One part in so many of the files that this process may open; RocksDB keeps some 64 however few those are.
 _OPEN_FILES: Final = 8
 
 
