@@ -122,12 +122,6 @@ class Joined:
     ) -> None:
         self._view = RemoteView(channel, listeners, name=name, after=after, on_lost=lambda _: on_lost(self))
         self.reader = RemoteReader(self._view, log, own, listeners, read_timeout=read_timeout)
-        hello = self._view.hello
-        if after is not None and after.log_id != hello.log_id:
-            # Of another log, nothing was told: not even when its offsets are the same ones.
-            subjects = listeners.subjects()
-            self._view.unwatch(subjects)
-            self._view.watch(subjects, dict.fromkeys(hello.positions, 0))
 
     @property
     def lost(self) -> bool:

@@ -57,8 +57,9 @@ class Audience(Protocol):
 class RemoteView:
     """Questions to the owner at the other end of `channel`, and changes from there for `listeners`. Any thread.
 
-    `after` is what an earlier connection told the listeners: (log id, vector). Making one waits for the owner's `Hello`; raises
-    `Silent`, `Gone`, and `ViewUnavailable` for an owner of another version.
+    `after` is what an earlier connection told the listeners: (log id, vector). Of another log nothing was told, not even when its offsets
+    are the same ones: they are told all that it holds. Making one waits for the owner's `Hello`; raises `Silent`, `Gone`, and
+    `ViewUnavailable` for an owner of another version.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class RemoteView:
         self._channel = channel
         self._on_lost = on_lost
         self._on_moved = on_moved
-        known = after[1] if after is not None and after[0] == self.hello.log_id else None
+        known = None if after is None else after[1] if after[0] == self.hello.log_id else dict.fromkeys(self.hello.positions, 0)
         self._told: dict[int, int] = dict(self.hello.positions if known is None else known)
         #: Watches whose history is still being told, and how far those that were told reach.
         self._catching: set[int] = set()
@@ -89,6 +90,8 @@ class RemoteView:
         listeners.on_fewer = lambda subjects: self.asking.say(Unwatch(list(subjects)))
         listeners.on_revokes = lambda: self.asking.say(WatchRevokes())
         try:
+            if after is not None and after[0] != self.hello.log_id:
+                listeners.caught_up()
             self._watch_all(known)
         except BaseException:
             listeners.unhook()

@@ -17,6 +17,7 @@ from eventresults.reading import RemoteReader
 from eventresults.service import feed as feeds
 from eventresults.service import session as sessions
 from eventresults.view import protocol
+from eventresults.view.base import Change, Fact
 from eventresults.view.listeners import Listeners
 from eventresults.view.remote import RemoteView
 from tests.support.events import (
@@ -149,6 +150,25 @@ def test_what_is_told_while_a_reader_connects_is_neither_lost_nor_told_twice(run
     # then
     until(lambda: len(heard.changes) >= 3)
     assert [offset for offset, _ in heard.of("a")] == [0, 1, 2]
+    view.close()
+
+
+def test_who_was_told_of_another_log_is_told_all_of_this_one_once(running):
+    # given: its offsets are those of the log before
+    shown, heard = Shown(), Heard("a")
+    shown.tell(sent(task_id="a"), started(task_id="a"))
+    heard.listeners.catch_up()  # of the log before, it heard more than it knows to have been told
+    heard.listeners.tell(Change("a", Fact(Position(shown.log.partition_for(b"a"), 7), 0, sent(task_id="a")), None))
+    heard.changes.clear()
+
+    # when
+    view, wire = reading(shown, running, heard, ("another log", dict.fromkeys(shown.heads, 9)))
+    shown.tell(succeeded(task_id="a"))
+    beat(wire)
+
+    # then
+    until(lambda: view.told[1] == shown.view.told)
+    assert [(offset, meta.state) for offset, meta in heard.of("a")] == [(0, "PENDING"), (1, "STARTED"), (2, "SUCCESS")]
     view.close()
 
 
