@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 
-from tests.simulation.world import run
+from tests.simulation.world import World, WorldOfManyLogs, run
 
 MOST_TOLD = 20
 
@@ -26,7 +26,7 @@ def main() -> None:
             break
         done += 1
         try:
-            run(seed)
+            run(seed, (World, WorldOfManyLogs)[seed % 2])
         except Exception as error:
             bad += 1
             if bad <= MOST_TOLD:

@@ -17,6 +17,7 @@ from eventresults.view.base import Change, Subscription
 from eventresults.view.channel import Gone
 from eventresults.view.listeners import Listeners
 from eventresults.view.remote import RemoteView
+from tests.simulation.judge import At
 from tests.simulation.parts import SimChannel, SimRemoteView
 
 if TYPE_CHECKING:
@@ -31,15 +32,19 @@ class Watching:
     """One listener of one id: what it was told, and from which offset on it had to be."""
 
     subject: str
-    told: list[int] = field(default_factory=list)
+    world: World
+    told: list[At] = field(default_factory=list)
     #: Every change after this one must be told: it was in the answer to a read that followed the subscription. None: no answer yet.
-    since: int | None = None
+    since: At | None = None
     closed: bool = False
     subscription: Subscription | None = None
     fired: list[str] = field(default_factory=list)
 
     def __call__(self, change: Change) -> None:
-        self.told.append(change.fact.position.offset)
+        at = At(self.world.log_of[change.fact.event.time], change.fact.position.offset)
+        # Of a log that was deleted nothing is promised any more, but that it is over once the next one has begun.
+        if at.log == self.world.logs[self.world.log_id] or any(told.log > at.log for told in self.told[-1:]):
+            self.told.append(at)
         if change.meta is not None and change.meta.exists:
             self.fire(change.meta.state)
 
@@ -54,7 +59,7 @@ class Question:
 
     subject: str
     freshness: str
-    acknowledged: int
+    acknowledged: At
     watching: Watching | None
     slot: Slot
 
@@ -70,7 +75,7 @@ class Client:
         self.after: tuple[str, Mapping[int, int]] | None = None
         self.questions: list[Question] = []
         #: The vectors by which it went on elsewhere, with what each listener had been told by then.
-        self.vectors: list[tuple[Mapping[int, int], list[tuple[Watching, int]]]] = []
+        self.vectors: list[tuple[tuple[str, Mapping[int, int]], list[tuple[Watching, int]]]] = []
 
     # Connecting
 
@@ -97,20 +102,29 @@ class Client:
         """This process owns the view from now on: those who listen here are told what they missed, as `Owner.open` does it."""
         self.owning = owner
         listeners = self.listeners
-        if self.after is not None:
+        told = self.told_of(owner.log_id)
+        if told is not None:
+            if self.after[0] != owner.log_id:
+                listeners.caught_up()
             listeners.catch_up()
             positions = {p: owner.view.position(p) for p in owner.view.partitions}
-            for change in replay(owner.view, self.world.log, listeners.subjects(), self.after[1], positions, self.world.lifetimes):
+            for change in replay(owner.view, self.world.log, listeners.subjects(), told, positions, self.world.lifetimes):
                 listeners.tell(change)
         listeners.caught_up(owner.view.told)
         for one in self.watches:
             if one.since is None and not one.closed:
                 self.look(one)
 
+    def told_of(self, log_id: str) -> Mapping[int, int] | None:
+        """How far those who listen were told of this log: of another one than before, nothing. None: they were told of none."""
+        if self.after is None:
+            return None
+        return self.after[1] if self.after[0] == log_id else dict.fromkeys(self.after[1], 0)
+
     def resign(self) -> None:
         """Another process owns the view now."""
         assert self.owning is not None
-        self.after = (self.world.log_id, dict(self.owning.view.told))
+        self.after = (self.owning.log_id, dict(self.owning.view.told))
         self.owning = None
         self.note_vector()
 
@@ -122,9 +136,9 @@ class Client:
 
     def note_vector(self) -> None:
         assert self.after is not None
-        self.vectors.append(
-            (dict(self.after[1]), [(one, len(one.told)) for one in self.watches if not one.closed and one.since is not None])
-        )
+        if self.after[0] != self.world.log_id:
+            return
+        self.vectors.append((self.after, [(one, len(one.told)) for one in self.watches if not one.closed and one.since is not None]))
 
     def lose(self) -> None:
         """The connection ends now."""
@@ -137,7 +151,7 @@ class Client:
     # Listening and asking
 
     def watch(self, subject: str) -> None:
-        one = Watching(subject)
+        one = Watching(subject, self.world)
         self.watches.append(one)
         one.subscription = self.listeners.add([subject], one)
         if self.owning is not None:
@@ -152,13 +166,14 @@ class Client:
         assert owner is not None
 
         def work() -> None:
+            log_id = owner.log_id
             try:
                 meta = owner.served.reader.get(one.subject, freshness="latest")
             except EventResultsError:
                 if self.owning is owner:
                     self.look(one)
                 return
-            one.since = self.world.last_change(one.subject) if meta is None else meta.last_offset
+            one.since = self.world.known_by(one.subject, meta, log_id)
             if meta is not None:
                 one.fire(meta.state)
 
@@ -175,7 +190,7 @@ class Client:
         slot = Slot(view.asking.number())
         slot.left = True  # nobody waits there: the scheduler looks
         partition = self.world.log.partition_for(subject.encode())
-        acknowledged = self.world.log.ends([partition], 1)[partition] - 1
+        acknowledged = At(self.world.logs[self.world.log_id], self.world.log.ends([partition], 1)[partition] - 1)
         self.questions.append(Question(subject, freshness, acknowledged, watching, slot))
         try:
             view.asking.ask(slot, protocol.Tasks(slot.number, [subject], freshness, {}, 60.0))
@@ -194,10 +209,9 @@ class Client:
                 self.ask(question.subject, question.freshness, question.watching)
             return
         meta = answer.tasks[0]
-        self.world.check_read(question, meta)
+        log_id = self.view.hello.log_id
+        self.world.check_read(question, meta, log_id)
         if question.watching is not None:
-            # Nothing is known: whatever was there and is forgotten by now need not be told.
-            since = self.world.last_change(question.subject) if meta is None else meta.last_offset
-            question.watching.since = since
+            question.watching.since = self.world.known_by(question.subject, meta, log_id)
             if meta is not None:
                 question.watching.fire(meta.state)

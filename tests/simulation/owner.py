@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from eventresults.log.own import OwnWrites
 from eventresults.projector import Projector
 from eventresults.reading import FreshReader
 from eventresults.service.session import Served, Session
-from eventresults.view.listeners import Listeners
 from eventresults.view.shard import Head, Shard
 from tests.simulation.parts import Process, SimStore, SimView, Wire
 
 if TYPE_CHECKING:
+    from tests.simulation.client import Client
     from tests.simulation.world import World
 
 
 class Owner:
-    """The process that owns the view: its shards, begun with `rows` or empty, and its sessions."""
+    """The process that owns the view: its shards, begun with `rows` or empty, and its sessions; it may be one that listens itself."""
 
-    def __init__(self, world: World, rows: Mapping[int, Mapping[bytes, bytes]], listeners: Listeners | None, told: Any) -> None:
+    def __init__(self, world: World, rows: Mapping[int, Mapping[bytes, bytes]], client: Client | None = None) -> None:
         self.world = world
         self.process = Process()
         self.generation = world.generation
-        shards, heads = self.open(rows)
-        self.view = SimView(shards, {p: head.next_offset for p, head in heads.items()}, listeners, told=told)
+        shards, self.heads = self.open(rows)
+        listeners, told = (None, None) if client is None else (client.listeners, client.told_of(self.log_id))
+        self.view = SimView(shards, {p: head.next_offset for p, head in self.heads.items()}, listeners, told=told)
         self.view.world = world
-        self.heads: Mapping[int, Head] = heads
         self.sessions: list[tuple[Session, Wire]] = []
         self.folding = False
         self.projector = self.project()
@@ -35,17 +35,24 @@ class Owner:
             view=self.view,
             reader=FreshReader(self.view, world.log, OwnWrites(), read_timeout=60.0, clock=lambda: world.now),
             log=world.log,
-            log_id=lambda: world.log_id,
+            log_id=lambda: self.log_id,
             generation=lambda: self.generation,
             lifetimes=world.lifetimes,
             answer=lambda *_: None,
         )
 
-    def open(self, rows: Mapping[int, Mapping[bytes, bytes]]) -> tuple[dict[int, Shard], dict[int, Head]]:
-        """Nobody sees these before they are open: it is one step."""
+    def open(self, rows: Mapping[int, Mapping[bytes, bytes]]) -> tuple[Mapping[int, Shard], Mapping[int, Head]]:
+        """Nobody sees these before they are open: it is one step. Rows that tell of another log are not taken."""
         with self.world.alone():
-            shards = {p: Shard(SimStore(self.world, self.process, rows.get(p)), p) for p in self.world.log.info(1).ends}
-            return shards, {p: shard.head() or Head(log_id=self.world.log_id, partitions=len(shards)) for p, shard in shards.items()}
+            new = Head(log_id=self.world.log_id, partitions=len(self.world.log.info(1).ends))
+            shards = {p: Shard(SimStore(self.world, self.process, rows.get(p)), p) for p in range(new.partitions)}
+            heads = {p: shard.head() or new for p, shard in shards.items()}
+        return (shards, heads) if all(head.log_id == new.log_id for head in heads.values()) else self.open({})
+
+    @property
+    def log_id(self) -> str:
+        """Of which log its view tells."""
+        return next(iter(self.heads.values())).log_id
 
     def project(self) -> Projector:
         reader = self.world.log.reader({p: head.next_offset for p, head in self.heads.items()})
@@ -57,6 +64,9 @@ class Owner:
 
     def step(self) -> None:
         """One poll, of a few records at most."""
+        if self.log_id != self.world.log_id and (not self.world.harm or self.world.chance.random() < 0.3):
+            self.begin_anew()
+            return
         self.folding = True
         try:
             polled = {}
@@ -73,6 +83,14 @@ class Owner:
         self.view.replace(shards, {p: head.next_offset for p, head in heads.items()}, same_log=True)
         self.heads = heads
         self.projector = self.project()
+
+    def begin_anew(self) -> None:
+        """It sees that the log is another one, and opens another door, before it closes the one where others listen."""
+        shards, self.heads = self.open({})
+        self.view.replace(shards, {p: head.next_offset for p, head in self.heads.items()}, same_log=False)
+        self.projector = self.project()
+        for session, _ in self.sessions:
+            self.process.call_soon_threadsafe(session.leave)
 
     def accept(self, wire: Wire) -> None:
         session = Session(self.served, wire, pool=self.process, loop=self.process, pid=1)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from tests.simulation.world import run
+from tests.simulation.world import World, WorldOfManyLogs, run
 
 #: Runs in one test; `python -m tests.simulation` takes any number.
 SEEDS = 200
@@ -30,9 +30,10 @@ def test_what_was_found_once_stays_mended(seed: int):
     run(seed)
 
 
-def test_whoever_goes_next_everybody_is_told_everything_once_in_order():
+@pytest.mark.parametrize("world", [World, WorldOfManyLogs])
+def test_whoever_goes_next_everybody_is_told_everything_once_in_order(world: type[World]):
     for seed in range(1_000, 1_000 + SEEDS):
         try:
-            run(seed)
+            run(seed, world)
         except Exception as error:
             raise AssertionError(f"seed {seed}: {error!r}") from error

@@ -42,7 +42,7 @@ class World(Judge):
         self.snapshots: list[dict[int, dict[bytes, bytes]]] = [{}]
         self.clients = [Client(self, f"c{number}") for number in range(3)]
         self.dead: list[Owner] = []
-        self.owner: Owner | None = Owner(self, {}, None, None)
+        self.owner: Owner | None = Owner(self, {})
         #: Whose threads of the pool are in the middle of something, the innermost last.
         self.working: list[Process] = []
         self.harm = True
@@ -110,7 +110,7 @@ class World(Judge):
             process = owner.process
             if not owner.folding:
                 yield owner.step, 3
-                if self.harm:
+                if self.harm and owner.log_id == self.log_id:
                     yield self.rebuild, 0.1
                     yield lambda: self.snapshots.append(owner.rows), 0.2
             if process.calls:
@@ -228,12 +228,12 @@ class World(Judge):
         if free and self.chance.random() < 0.5:
             client = self.chance.choice(free)
             client.listeners.unhook()
-            owner = Owner(self, rows, client.listeners, None if client.after is None else client.after[1])
+            owner = Owner(self, rows, client)
             # Nothing is folded, and nobody served, before those who listen have caught up.
             client.own(owner)
             self.owner = owner
         else:
-            self.owner = Owner(self, rows, None, None)
+            self.owner = Owner(self, rows)
 
     def rebuild(self) -> None:
         """By the owner: to where it stands, or from the beginning."""
@@ -241,9 +241,22 @@ class World(Judge):
         owner.replace({} if self.chance.random() < 0.3 else owner.rows)
 
 
-def run(seed: int) -> World:
+class WorldOfManyLogs(World):
+    """Where the log, too, is deleted and created again; whoever owns the view sees that later."""
+
+    def actors(self) -> Iterator[tuple[Callable[[], Any], float]]:
+        yield from super().actors()
+        if self.harm:
+            yield self.lose_log, 0.05
+
+    def lose_log(self) -> None:
+        self.log._records = MemoryLog(partitions=PARTITIONS, clock=lambda: self.now)._records
+        self.begin_log()
+
+
+def run(seed: int, make: type[World] = World) -> World:
     """One run: harm and work at random, then peace until nothing moves, then the judgement."""
-    with small_queues(seed) as world:
+    with small_queues(make(seed)) as world:
         for _ in range(STEPS):
             world.step()
         world.harm = False
@@ -261,7 +274,7 @@ def run(seed: int) -> World:
 
 def at_rest(world: World) -> bool:
     owner = world.owner
-    if owner is None or owner.process.calls or owner.process.later or owner.process.work:
+    if owner is None or owner.log_id != world.log_id or owner.process.calls or owner.process.later or owner.process.work:
         return False
     if any(owner.view.position(p) < world.heads[p].next_offset for p in range(PARTITIONS)):
         return False
@@ -270,15 +283,17 @@ def at_rest(world: World) -> bool:
             return False
         if client.channel is not None and (client.channel.wire.up or client.view._catching or client.channel.wire.down):
             return False
-        if client.view is not None and any(at < world.heads[p].next_offset for p, at in client.view.told[1].items()):
+        if client.view is None:
+            continue
+        log_id, told = client.view.told
+        if log_id != world.log_id or any(at < world.heads[p].next_offset for p, at in told.items()):
             return False
     return True
 
 
 @contextmanager
-def small_queues(seed: int) -> Iterator[World]:
+def small_queues(world: World) -> Iterator[World]:
     """Bounds that are met often, and waits by the scheduler; as they were afterwards."""
-    world = World(seed)
     room = type("Room", (SimRoom,), {"world": world})
     before = feed.QUEUED_CHANGES, feed.BUFFERED_BYTES, feed.TOLD_AT_ONCE, feed.threading
     feed.QUEUED_CHANGES, feed.BUFFERED_BYTES, feed.TOLD_AT_ONCE = world.chance.choice([(4, 400, 2), (8, 2_000, 3), (1000, 10**6, 500)])
