@@ -35,8 +35,10 @@ FEW = 1_000
 def rebuild(owner: Owner, *, progress: Progress | None = None, timeout: float = 10.0) -> int:
     """Fold the log into a new generation, as far as the live one has, and put it in its place; the number of records folded.
 
-    The live view is read meanwhile, and stands still only for the last few records. Raises `ViewLocked` while another rebuild is under way.
+    The live view is read meanwhile, and stands still only for the last few records. Raises `ViewLocked` while another rebuild is under way,
+    and `ViewStale` when the log is another one than the live view was made from: its owner then begins anew by itself.
     """
+    _assert_same_log(owner, timeout)
     info = owner.log.info(timeout)
     with owner.place.draft() as draft:
         opened = open_shards(draft.open_store, info)
@@ -51,6 +53,7 @@ def rebuild(owner: Owner, *, progress: Progress | None = None, timeout: float = 
             with owner.still:
                 # Not one record further than the live view: who watches it was told of no later one.
                 count += fold_to(owner.log, opened, _positions(owner), owner.lifetimes, None, owner.projections)
+                _assert_same_log(owner, timeout)  # or who watches it would never be told what the other one holds
                 owner.replace(build, opened)
         except BaseException:
             opened.close()
@@ -152,6 +155,14 @@ def verify_checkpoint(
                 lifetimes=lifetimes,
             )
         ]
+
+
+def _assert_same_log(owner: Owner, timeout: float) -> None:
+    outdated = why_outdated(owner.heads, owner.log, owner.log.info(timeout), timeout=timeout)
+    if outdated is not None and not outdated.same_log:
+        stale = ViewStale(f"The view was not rebuilt, for it begins anew by itself: {outdated.why}.", reason=outdated.why)
+        owner.view.doubt(stale)
+        raise stale
 
 
 def _positions(owner: Owner) -> dict[int, int]:

@@ -24,6 +24,7 @@ from eventresults.view import keys
 from eventresults.view.memory import MemoryStore
 from eventresults.view.rocksdb import MEGABYTE, RocksResources, RocksStore
 from tests.support.events import LOG_EPOCH
+from tests.support.owned import told
 from tests.support.views import FakeClock, tell_life, until, viewing
 
 IDS = [f"t{number}" for number in range(100)]
@@ -467,6 +468,29 @@ def test_a_rebuild_goes_no_further_than_what_watchers_were_told():
         # then
         assert view.get("t1").state == "SUCCESS"
         assert told == ["task-sent", "task-started", "task-succeeded"]
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_from_a_log_that_took_another_one_s_place_nothing_is_rebuilt_and_all_begun_anew(scene, when: str):
+    # given
+    log, _, view, _ = scene
+    heard, before = [], log._records
+    view.subscribe(["new"], lambda change: heard.append(change.fact.position.offset))
+
+    def replace_log(*_) -> None:
+        if log._records is before:
+            log._records = MemoryLog(partitions=1)._records
+            told(log, ["new"])
+
+    # when
+    if when == "before":
+        replace_log()
+    with pytest.raises(ViewStale, match="deleted and created again"):
+        rebuild(view.owner, progress=replace_log)
+
+    # then
+    until(lambda: heard == [0, 1, 2])
+    assert view.get("t7") is None
 
 
 def test_reads_go_on_during_rebuilds_and_are_right():
