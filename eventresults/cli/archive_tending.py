@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
@@ -128,7 +129,8 @@ def iceberg(
     from eventresults.archive.iceberg import add_to_table, open_catalog  # noqa: PLC0415 - brings pyiceberg
 
     settings_of(url, view)
-    done = add_to_table(open_archive(archive), open_catalog(catalog, warehouse=warehouse), table)
+    with closing(open_catalog(catalog, warehouse=warehouse)) as tables:
+        done = add_to_table(open_archive(archive), tables, table)
     ends = {str(partition): end for partition, end in sorted(done.ends.items())}
     print_one({"table": table, "files": done.files, "events": done.rows, "ends": ends}, output=output)
 

@@ -114,7 +114,8 @@ class Doorway:
             self._loop.close()
 
     async def _serve(self) -> None:
-        server = await self._loop.create_unix_server(lambda: _Connection(self), sock=self._listening, backlog=BACKLOG)
+        # Not `create_unix_server`: from Python 3.13 on it removes, when it closes, whoever's socket lay at the path when it began.
+        server = await self._loop.create_server(lambda: _Connection(self), sock=self._listening, backlog=BACKLOG)
         try:
             while not self._stopping.is_set():
                 if self._alive():

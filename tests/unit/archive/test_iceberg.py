@@ -17,7 +17,7 @@ def catalog(tmp_path):
     (tmp_path / "warehouse").mkdir()
     catalog = open_catalog(f"sqlite:///{tmp_path}/catalog.db", warehouse=f"file://{tmp_path}/warehouse")
     yield catalog
-    catalog.engine.dispose()
+    catalog.close()
 
 
 def three(task_id):

@@ -266,7 +266,7 @@ def test_a_process_ends_well_with_an_open_view_and_so_does_a_forked_child(tmp_pa
 
     # when
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SCRIPT, tmp_path, how],
+        [sys.executable, "-W", "error", "-W", "ignore:unclosed database:ResourceWarning", "-c", SCRIPT, tmp_path, how],
         env=environment,
         timeout=60,
         capture_output=True,
