@@ -17,7 +17,7 @@ from eventresults.projector import Observer, unobserved
 from eventresults.service.held import Joined, Owned
 from eventresults.service.local import LocalView
 from eventresults.service.owner import Owner
-from eventresults.service.session import Served
+from eventresults.service.served import Served
 from eventresults.service.web.logs import structured_logs
 from eventresults.service.web.run import Service, Source, Terms
 from eventresults.service.web.sessions import Sessions

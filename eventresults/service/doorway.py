@@ -18,7 +18,8 @@ from eventresults.errors import EventResultsError, ViewError
 from eventresults.log.forked import leave_to_parent
 from eventresults.service.feed import to_loop
 from eventresults.service.pool import Pool
-from eventresults.service.session import Served, Session
+from eventresults.service.served import Served
+from eventresults.service.session import Session
 from eventresults.view import protocol
 from eventresults.view.channel import Gone, framed, take_frame
 

@@ -19,7 +19,8 @@ from eventresults.service.leaving import end_without_destructors
 from eventresults.service.owner import Owner
 from eventresults.service.places import FolderPlace
 from eventresults.service.rebuilding import Rebuilding
-from eventresults.service.session import LONGEST, Served
+from eventresults.service.served import Served
+from eventresults.service.session import LONGEST
 from eventresults.service.told import Told
 from eventresults.view.channel import Channel
 from eventresults.view.listeners import Listeners

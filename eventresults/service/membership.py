@@ -11,7 +11,7 @@ from eventresults.log.own import OwnWrites
 from eventresults.reading import FreshReader
 from eventresults.service.answers import answer
 from eventresults.service.member import Member
-from eventresults.service.session import Served
+from eventresults.service.served import Served
 
 
 def served_by(member: Member, *, read_timeout: float) -> Served:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from eventresults.log.own import OwnWrites
 from eventresults.projector import Projector
 from eventresults.reading import FreshReader
-from eventresults.service.session import Served, Session
+from eventresults.service.served import Served
+from eventresults.service.session import Session
 from eventresults.view.shard import Head, Shard
 from tests.simulation.parts import Process, SimStore, SimView, Wire
 

@@ -12,7 +12,8 @@ from weakref import WeakSet
 from eventresults.errors import ViewUnavailable
 from eventresults.service.feed import Outgoing, to_loop
 from eventresults.service.pool import Pool
-from eventresults.service.session import Served, Session
+from eventresults.service.served import Served
+from eventresults.service.session import Session
 
 #: Questions that wait for something at the same time, of all connections together.
 THREADS = 32

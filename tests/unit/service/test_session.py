@@ -16,6 +16,7 @@ from eventresults.projector import replay
 from eventresults.reading import RemoteReader
 from eventresults.service import feed as feeds
 from eventresults.service import session as sessions
+from eventresults.service import watches
 from eventresults.view import protocol
 from eventresults.view.base import Change, Fact
 from eventresults.view.listeners import Listeners
@@ -428,7 +429,7 @@ def test_an_owner_of_another_version_is_refused_with_what_to_do(running):
 
 def test_who_would_watch_too_much_is_left_with_one_line_in_the_log(running, monkeypatch, caplog):
     # given
-    monkeypatch.setattr(sessions, "WATCHED_IDS", 3)
+    monkeypatch.setattr(watches, "WATCHED_IDS", 3)
     wire = Wire(Shown(), *running)
     closed = threading.Event()
     wire.close = closed.set

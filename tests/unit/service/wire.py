@@ -16,7 +16,8 @@ from eventresults.log.own import OwnWrites
 from eventresults.projector import Lifetimes, fold_poll
 from eventresults.reading import FreshReader
 from eventresults.service.pool import Pool
-from eventresults.service.session import Served, Session
+from eventresults.service.served import Served
+from eventresults.service.session import Session
 from eventresults.view.base import Change
 from eventresults.view.channel import Gone, Silent
 from eventresults.view.listeners import Listeners

@@ -11,7 +11,7 @@ from eventresults.errors import ViewUnavailable
 from eventresults.log.own import OwnWrites
 from eventresults.projector import Lifetimes
 from eventresults.reading import FreshReader
-from eventresults.service.session import Served
+from eventresults.service.served import Served
 from eventresults.service.web.sessions import Sessions
 from eventresults.view import protocol
 from tests.unit.service.web.conftest import Web
