@@ -15,7 +15,7 @@ from eventresults.errors import ViewUnavailable
 from eventresults.log.base import Log
 from eventresults.log.own import OwnWrites
 from eventresults.reading.own import needed_of, needed_of_all
-from eventresults.view import protocol
+from eventresults.view import protocol, travel
 from eventresults.view.base import Fact, Freshness, Listener, Openness, OpenPage, OpenRow, ProjectedPage, Subscription, TaskPage, Wanted
 from eventresults.view.listeners import Listeners
 from eventresults.view.remote import RemoteView
@@ -94,7 +94,7 @@ class RemoteReader:
             question = partial(protocol.History, starts=answer.earlier)
             answer = self._ask(protocol.Facts, question, subject, "applied", max(deadline - monotonic(), 0.0), subjects=[subject])
             facts = answer.facts + facts
-        return [protocol.read_fact(fact) for fact in facts]
+        return [travel.read_fact(fact) for fact in facts]
 
     def recent(
         self,
@@ -197,9 +197,7 @@ class RemoteReader:
         needed = needed_of_all(self._own, deadline)
         if partitions is not None:
             needed = {partition: offset for partition, offset in needed.items() if partition in partitions}
-        return self.view.call(
-            expected, question, query, protocol.wire_freshness(freshness), needed, timeout=max(deadline - monotonic(), 0.0)
-        )
+        return self.view.call(expected, question, query, travel.wire_freshness(freshness), needed, timeout=max(deadline - monotonic(), 0.0))
 
     def _ask(
         self, expected: Any, question: Any, about: Any, freshness: Freshness, timeout: float | None, *, subjects: Sequence[str]
@@ -208,7 +206,7 @@ class RemoteReader:
         own = self._own
         needed = needed_of(own, self._log, subjects, deadline)
         answer = self.view.call(
-            expected, question, about, protocol.wire_freshness(freshness), needed, timeout=max(deadline - monotonic(), 0.0)
+            expected, question, about, travel.wire_freshness(freshness), needed, timeout=max(deadline - monotonic(), 0.0)
         )
         if needed:
             for subject in subjects:

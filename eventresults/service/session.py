@@ -16,7 +16,7 @@ from eventresults.errors import Closed, EventResultsError, ViewError, ViewStale
 from eventresults.service.feed import Outgoing, to_loop
 from eventresults.service.served import Pool, Served
 from eventresults.service.watches import Watches
-from eventresults.view import protocol
+from eventresults.view import protocol, travel
 from eventresults.view.base import Wanted
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Session:
             said = protocol.request(message)
         except EventResultsError as error:
             logger.warning("a connection to the view is dropped: %s", error)
-            self._send(protocol.failed(0, error))
+            self._send(travel.failed(0, error))
             self._drop()
             return
         try:
@@ -113,11 +113,11 @@ class Session:
 
     def _at_once(self, said: protocol.Tasks) -> protocol.Answer | None:
         try:
-            found = self._served.reader.at_once(said.ids, protocol.read_freshness(said.freshness))
+            found = self._served.reader.at_once(said.ids, travel.read_freshness(said.freshness))
         except Closed:
             raise
         except (EventResultsError, ValueError) as error:
-            return protocol.failed(said.call, error)
+            return travel.failed(said.call, error)
         return None if found is None else protocol.Metas(said.call, found)
 
     def _ask(self, said: protocol.Question) -> None:
@@ -125,7 +125,7 @@ class Session:
             busy = ViewStale(
                 f"{self._open:,} questions of this process wait for an answer already: ask later.", reason="too many questions"
             )
-            self._send(protocol.failed(said.call, busy))
+            self._send(travel.failed(said.call, busy))
             return
         self._open += 1
         deadline = monotonic() + min(max(said.timeout, 0.0), LONGEST)
@@ -139,7 +139,7 @@ class Session:
             except Exception as error:
                 if not isinstance(error, EventResultsError | ValueError):
                     logger.exception("a question of another process failed")
-                frame = _frame(protocol.failed(said.call, error))
+                frame = _frame(travel.failed(said.call, error))
             to_loop(self.loop, self._answered, frame)
 
         self._pool.submit(work)
@@ -166,7 +166,7 @@ class Session:
 
     def _look(self, said: protocol.Lookup, left: float) -> protocol.Answer:
         reader = self._served.reader
-        freshness = protocol.read_freshness(said.freshness)
+        freshness = travel.read_freshness(said.freshness)
         match said:
             case protocol.Tasks():
                 found = reader.get_many(said.ids, freshness=freshness, timeout=left)
@@ -175,7 +175,7 @@ class Session:
                 return protocol.OneGroup(said.call, reader.group(said.id, freshness=freshness, timeout=left, brief=said.brief))
             case protocol.History():
                 told = reader.history_page(said.id, said.starts, ANSWERED_BYTES, freshness=freshness, timeout=left)
-                return protocol.Facts(said.call, [protocol.wire_fact(fact) for fact in told.facts], told.earlier)
+                return protocol.Facts(said.call, [travel.wire_fact(fact) for fact in told.facts], told.earlier)
             case protocol.Recent():
                 page = reader.recent(**said.query, freshness=freshness, timeout=left)
                 return protocol.Page(said.call, list(page.items), page.cursor)
@@ -211,5 +211,5 @@ def _frame(message: protocol.Reply) -> bytes:
         frame = protocol.encode(message)
     if len(frame) > protocol.MAX_FRAME_BYTES and isinstance(message, protocol.Found | protocol.Said):
         large = ViewError(f"the answer takes {len(frame):,} bytes, over {protocol.MAX_FRAME_BYTES:,}: ask for less at once.")
-        frame = protocol.encode(protocol.failed(message.call, large))
+        frame = protocol.encode(travel.failed(message.call, large))
     return frame

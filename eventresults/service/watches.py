@@ -14,7 +14,7 @@ from eventresults.errors import ViewStale
 from eventresults.projector import Gate, replay
 from eventresults.service.feed import Feed, Outgoing, to_loop
 from eventresults.service.served import Pool, Served
-from eventresults.view import protocol
+from eventresults.view import protocol, travel
 from eventresults.view.base import Change, Listener, Subscription
 
 logger = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ class Watches:
         told: list[protocol.WireChange] = []
         size = 0
         for change in changes:
-            wire = protocol.wire_change(change)
+            wire = travel.wire_change(change)
             told.append(wire)
             size += len(wire[1][3]) + len(wire[3])
             if size >= TOLD_BYTES:

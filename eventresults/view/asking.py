@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Any, Final, TypeVar
 
 from eventresults.errors import ViewStale, ViewUnavailable
-from eventresults.view import protocol
+from eventresults.view import protocol, travel
 from eventresults.view.channel import Channel, Gone, Silent
 from eventresults.view.protocol import Message, Watch
 
@@ -65,7 +65,7 @@ class Asking:
             self._pass_on()
         answer = slot.answer
         if isinstance(answer, protocol.Failed):
-            raise protocol.read_error(answer)
+            raise travel.read_error(answer)
         if answer is None:
             raise self._unavailable()
         if not isinstance(answer, expected):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from eventresults.errors import EventResultsError, ViewUnavailable
-from eventresults.view import protocol
+from eventresults.view import protocol, travel
 from eventresults.view.asking import A, Asking
 from eventresults.view.base import Change
 from eventresults.view.channel import Channel, Gone, Silent
@@ -231,7 +231,7 @@ class RemoteView:
         for wire in said.changes:
             subject, (partition, offset, _, _), *_ = wire
             if listeners.listens(subject, request=True):
-                listeners.tell(protocol.read_change(wire))
+                listeners.tell(travel.read_change(wire))
             if said.live:
                 told = self._live if self._catching else self._told
                 told[partition] = max(offset + 1, told.get(partition, 0))
@@ -276,7 +276,7 @@ def _hello(channel: Channel, name: str) -> Hello:
         return said
     channel.close()
     if isinstance(said, protocol.Failed):
-        raise protocol.read_error(said)
+        raise travel.read_error(said)
     version = said.version if isinstance(said, Hello) else "?"
     raise ViewUnavailable(
         f"{name} speaks version {version} of the view's protocol, this process {protocol.VERSION}: run the same version of eventresults.",

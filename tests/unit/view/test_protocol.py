@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from eventresults import errors
 from eventresults.domain.position import Position
 from eventresults.errors import EventResultsError, ViewError, ViewUnavailable
-from eventresults.view import protocol
+from eventresults.view import protocol, travel
 from eventresults.view.base import Change, Fact
 from eventresults.view.channel import Gone, framed, take_frame
 from tests.support.events import fold, fold_group, group_saved, sent, started, succeeded, unknown
@@ -112,13 +112,13 @@ def test_a_message_over_the_limit_is_refused_before_it_is_there():
     ],
 )
 def test_a_change_arrives_as_it_was_told(change: Change):
-    wire = protocol.reply(protocol.encode(protocol.Changes(True, [protocol.wire_change(change)]))).changes[0]
-    assert protocol.read_change(wire) == change
+    wire = protocol.reply(protocol.encode(protocol.Changes(True, [travel.wire_change(change)]))).changes[0]
+    assert travel.read_change(wire) == change
 
 
 def test_a_fact_that_is_none_is_an_error_of_ours():
     with pytest.raises(ViewUnavailable, match="a fact that is none"):
-        protocol.read_fact((0, 0, 0, b"{"))
+        travel.read_fact((0, 0, 0, b"{"))
 
 
 OURS = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, EventResultsError)]
@@ -130,7 +130,7 @@ def test_every_error_of_ours_travels_with_its_facts(kind):
     error = kind("What to do next.", text="x", number=7, list=["a"], nothing=None, share=0.5, huge=2**70, at=Position(1, 2), by={1: "one"})
 
     # when
-    read = protocol.read_error(protocol.reply(protocol.encode(protocol.failed(3, error))))
+    read = travel.read_error(protocol.reply(protocol.encode(travel.failed(3, error))))
 
     # then
     assert type(read) is kind
@@ -141,19 +141,19 @@ def test_every_error_of_ours_travels_with_its_facts(kind):
 
 
 def test_what_utf_8_cannot_hold_travels_all_the_same():
-    read = protocol.read_error(protocol.reply(protocol.encode(protocol.failed(3, ViewError("at \udcff", path="\udcff")))))
+    read = travel.read_error(protocol.reply(protocol.encode(travel.failed(3, ViewError("at \udcff", path="\udcff")))))
     assert (str(read), read.path) == ("at \\udcff", "\\udcff")
 
 
 @pytest.mark.parametrize("name", ["SystemExit", "annotations", "Any", "nothing", "__builtins__"])
 def test_an_error_of_no_class_of_ours_is_a_view_error(name: str):
-    read = protocol.read_error(protocol.Failed(1, name, "text", {}))
+    read = travel.read_error(protocol.Failed(1, name, "text", {}))
     assert type(read) is ViewError
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), ZeroDivisionError("by nothing"), msgspec.ValidationError("no")])
 def test_what_is_no_error_of_ours_is_told_as_the_owner_s_failure(error):
-    read = protocol.read_error(protocol.failed(1, error))
+    read = travel.read_error(travel.failed(1, error))
     if isinstance(error, ValueError):
         assert type(read) is ValueError
     else:
@@ -163,9 +163,9 @@ def test_what_is_no_error_of_ours_is_told_as_the_owner_s_failure(error):
 
 @pytest.mark.parametrize("freshness", ["default", "latest", "applied", Position(3, 4)])
 def test_a_freshness_arrives_as_it_was_asked_for(freshness):
-    assert protocol.read_freshness(protocol.wire_freshness(freshness)) == freshness
+    assert travel.read_freshness(travel.wire_freshness(freshness)) == freshness
 
 
 def test_what_is_no_freshness_is_refused():
     with pytest.raises(ValueError, match="no freshness"):
-        protocol.read_freshness("soon")
+        travel.read_freshness("soon")
