@@ -34,7 +34,8 @@ class Beat:
             if self._ended is None:
                 self._ended = threading.Event()
                 self._touch(None)
-                threading.Thread(target=self._run, args=(self._ended,), name="eventresults-view-beat", daemon=True).start()
+                with suppress(RuntimeError):  # no thread begins while an interpreter ends (3.12): who closes at last has given one sign
+                    threading.Thread(target=self._run, args=(self._ended,), name="eventresults-view-beat", daemon=True).start()
 
     def end(self, *, elsewhere: bool) -> None:
         """Not any more; with `elsewhere`, because there is another place now where it is heard. Idempotent."""

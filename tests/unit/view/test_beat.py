@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -39,6 +40,25 @@ def test_a_beat_is_seen_until_it_ends(tmp_path: Path) -> None:
     last = sign_of_life(file)
     sleep(0.05)
     assert sign_of_life(file) == last
+    lock.release()
+
+
+def test_where_no_thread_can_begin_any_more_one_sign_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given: an interpreter that ends
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    lock = FileLock.take(tmp_path / "LOCK")
+    lock.touch(ELSEWHERE)
+    beat = Beat(lock)
+
+    # when
+    beat.begin()
+
+    # then
+    assert sign_of_life(tmp_path / "LOCK") != ELSEWHERE
+    beat.end(elsewhere=False)
     lock.release()
 
 
