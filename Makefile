@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo demo-audit test check format kafka bench bench-quick soak spark clean
+.PHONY: help demo demo-audit test unit check format kafka bench bench-quick soak spark clean
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -17,6 +17,9 @@ demo-audit: $(VENV)/.archiving ## Archive, query, report, verify, sign and tampe
 test: $(VENV)/.developing ## Run every test, on a real Apache Kafka (needs Java 17+ and Maven; PROCESSES=3)
 	$(BIN)/python -m tests.support.kafka install
 	$(BIN)/python -m pytest --numprocesses $(or $(PROCESSES),3) --dist loadfile
+
+unit: $(VENV)/.developing ## Run the tests that need no broker (on another Python: PYTHON=python3.13 VENV=.cache/python3.13)
+	$(BIN)/python -m pytest --numprocesses $(or $(PROCESSES),3) --dist loadfile tests/unit tests/property tests/surface
 
 check: $(VENV)/.developing ## Lint, types, layers, dependencies, deployment examples
 	$(BIN)/ruff check .
