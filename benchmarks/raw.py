@@ -65,7 +65,7 @@ def append_kafka_python(bootstrap: str, topic: str, records: Sequence[tuple[byte
     """Records per second, and per second of the processor, by kafka-python, idempotent, acks=all, acknowledgements awaited at the end."""
     from kafka import KafkaProducer
 
-    producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, linger_ms=5, batch_size=128 * 1024)
+    producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, linger_ms=5, batch_size=1_000_000)
     producer.send(topic, key=b"warm-up", value=b"{}").get(timeout=30)
     begun, begun_cpu = time.perf_counter(), time.process_time()
     for key, value in records:

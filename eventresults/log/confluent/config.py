@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from eventresults.log.brokers import FETCH_BYTES, MAX_PARTITION_FETCH_BYTES, MAX_POLL_INTERVAL, BrokerSettings
+from eventresults.log.brokers import BATCH_BYTES, FETCH_BYTES, MAX_POLL_INTERVAL, BrokerSettings
 from eventresults.log.membership import GroupSettings
 
 _REQUEST_TIMEOUT = 10.0
+_PARTITION_FETCH_BYTES = 8 * 1024 * 1024
 
 
 def connection_config(settings: BrokerSettings) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def producer_config(settings: BrokerSettings, max_batch_bytes: int) -> dict[str,
         "partitioner": "murmur2",
         "compression.type": settings.compression,
         "linger.ms": settings.linger * 1000,
-        "batch.size": min(1_000_000, max_batch_bytes - 512),
+        "batch.size": min(BATCH_BYTES, max_batch_bytes - 512),
         "message.max.bytes": settings.max_value_bytes + 64 * 1024,
         "message.timeout.ms": int(settings.append_timeout * 1000),
         "request.timeout.ms": int(min(_REQUEST_TIMEOUT, settings.append_timeout / 2) * 1000),
@@ -61,7 +62,7 @@ def consumer_config(settings: BrokerSettings) -> dict[str, Any]:
         "isolation.level": "read_committed",
         "allow.auto.create.topics": False,
         "fetch.max.bytes": FETCH_BYTES,
-        "fetch.message.max.bytes": MAX_PARTITION_FETCH_BYTES,
+        "fetch.message.max.bytes": _PARTITION_FETCH_BYTES,
         "fetch.queue.backoff.ms": 10,
         "queued.max.messages.kbytes": 2 * FETCH_BYTES // 1024,
     }

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from eventresults.log.brokers import FETCH_BYTES, MAX_PARTITION_FETCH_BYTES, MAX_POLL_INTERVAL, POLL_RECORDS, BrokerSettings
+from eventresults.log.brokers import BATCH_BYTES, FETCH_BYTES, MAX_POLL_INTERVAL, POLL_RECORDS, BrokerSettings
 from eventresults.log.membership import GroupSettings
 
 _REQUEST_TIMEOUT = 10.0
+#: About one poll of records. The library asks for more of a partition once it has given out all that it had: of a large answer the last
+#: part is small, and folding that gives the next one no time to come.
+_PARTITION_FETCH_BYTES = 2 * 1024 * 1024
 
 
 def connection_config(settings: BrokerSettings, timeout: float) -> dict[str, Any]:
@@ -36,7 +39,7 @@ def producer_config(settings: BrokerSettings, max_batch_bytes: int) -> dict[str,
         "enable_idempotence": True,
         "compression_type": None if settings.compression == "none" else settings.compression,
         "linger_ms": settings.linger * 1000,
-        "batch_size": min(128 * 1024, max_batch_bytes - 512),
+        "batch_size": min(BATCH_BYTES, max_batch_bytes - 512),
         "max_request_size": settings.max_value_bytes + 64 * 1024,
         "delivery_timeout_ms": int(settings.append_timeout * 1000),
         "request_timeout_ms": int(min(_REQUEST_TIMEOUT, settings.append_timeout / 2) * 1000),
@@ -55,7 +58,7 @@ def consumer_config() -> dict[str, Any]:
         "isolation_level": "read_committed",
         "max_poll_records": POLL_RECORDS,
         "fetch_max_bytes": FETCH_BYTES,
-        "max_partition_fetch_bytes": MAX_PARTITION_FETCH_BYTES,
+        "max_partition_fetch_bytes": _PARTITION_FETCH_BYTES,
         "fetch_min_bytes": 1,
         "request_timeout_ms": int(_REQUEST_TIMEOUT * 1000),
         "allow_auto_create_topics": False,
