@@ -1,6 +1,6 @@
 """How fast a view is folded from a SQLite log: wall and processor time, and where it goes.
 
-python -m benchmarks.fold_sqlite [--tasks 100000] [--rounds 3] [--poll 10000] [--profile]
+python -m benchmarks.fold_sqlite [--tasks 100000] [--rounds 3] [--poll 10000] [--profile] [--collect-often]
 """
 
 from __future__ import annotations
@@ -63,8 +63,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--poll", type=int, default=10_000)
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--collect-often", action="store_true", help="look for garbage as often as CPython does by itself")
     options = parser.parse_args()
-    relax_collector()  # as `eventresults serve` does
+    if not options.collect_often:
+        relax_collector()  # as `eventresults serve` does
     with tempfile.TemporaryDirectory() as folder:
         log = SqliteLog(Path(folder) / "log.db")
         fill(log, facts(options.tasks))
