@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,24 +60,13 @@ def run(
     try:
         archiver = Archiver(log, archive, topic=log_name(settings), limits=limits, allow_gap=allow_gap, timeout=settings.connect_timeout)
         _end_by_signal(archiver)
-        with _collecting_seldom(), Meter("Archiving") as meter:
+        with Meter("Archiving") as meter:
             done = archiver.once(meter) if once else archiver.follow()
     finally:
         log.close()
     spent = monotonic() - begun
     row: dict[str, Any] = {"archive": archive, "files": done.files, "events": done.rows, "bytes": done.bytes, "seconds": round(spent, 3)}
     print_one({**row, "ends": {str(partition): end for partition, end in sorted(done.ends.items())}}, output=output)
-
-
-@contextmanager
-def _collecting_seldom() -> Iterator[None]:
-    """This process does nothing else, and records make no cycles: to look for them at every turn would be an eighth of its time."""
-    before = gc.get_threshold()
-    gc.set_threshold(100_000, 20, 50)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 def _end_by_signal(archiver: Archiver) -> None:

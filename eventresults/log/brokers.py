@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 POLL_RECORDS = 10_000
 #: The largest batch on its way there. A small one is soon full, and while it waits kafka-python wakes its sender with every record that
-#: follows: with 128 KiB that took a third of each append.
+#: follows (`python -m benchmarks --only append`).
 BATCH_BYTES = 1_000_000
 FETCH_BYTES = 32 * 1024 * 1024
 MAX_POLL_INTERVAL = 60.0  # seconds; how long a group waits for each of its members when it divides the partitions anew

@@ -79,7 +79,7 @@ class RemoteView:
         self._channel = channel
         self._on_lost = on_lost
         self._on_moved = on_moved
-        known = None if after is None else after[1] if after[0] == self.hello.log_id else dict.fromkeys(self.hello.positions, 0)
+        known = self._known(after)
         self._told: dict[int, int] = dict(self.hello.positions if known is None else known)
         #: Watches whose history is still being told, and how far those that were told reach.
         self._catching: set[int] = set()
@@ -90,8 +90,6 @@ class RemoteView:
         listeners.on_fewer = lambda subjects: self.asking.say(Unwatch(list(subjects)))
         listeners.on_revokes = lambda: self.asking.say(WatchRevokes())
         try:
-            if after is not None and after[0] != self.hello.log_id:
-                listeners.caught_up()
             self._watch_all(known)
         except BaseException:
             listeners.unhook()
@@ -163,6 +161,16 @@ class RemoteView:
         watches = [Watch(self.asking.number(), watch.ids, dict(after)) for watch in watches]
         self._catching.update(watch.call for watch in watches)
         return watches
+
+    def _known(self, after: tuple[str, Mapping[int, int]] | None) -> Mapping[int, int] | None:
+        """How far the listeners were told of this log. None: of none at all, so they hear what happens from now on."""
+        if after is None:
+            return None
+        log_id, offsets = after
+        if log_id == self.hello.log_id:
+            return offsets
+        self.listeners.caught_up()
+        return dict.fromkeys(self.hello.positions, 0)
 
     def _watch_all(self, after: Mapping[int, int] | None) -> None:
         """Watch everything that is listened to, telling first what history holds after this vector."""
